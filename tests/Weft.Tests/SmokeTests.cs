@@ -1,0 +1,7 @@
+namespace Weft.Tests;
+
+public class SmokeTests
+{
+    [Fact]
+    public void Runs() => Assert.True(true);
+}
