@@ -1,0 +1,78 @@
+using Weft.Tensors;
+
+namespace Weft.Models;
+
+/// <summary>The weave: a pattern of residual blocks between an embedding and a head.</summary>
+public sealed class LanguageModel : Module
+{
+    private readonly Tensor embedding; // [vocabulary, D]
+    private readonly Tensor finalNorm; // [D]
+    private readonly Tensor head;      // [vocabulary, D]; the embedding itself when tied
+    private readonly ResidualBlock[] blocks;
+
+    /// <summary>Builds the model that <paramref name="config"/> describes, with initial weights drawn from <paramref name="seed"/>.</summary>
+    /// <exception cref="InputException">A block or an option of the configuration is not possible; the message says which and what would do.</exception>
+    public LanguageModel(ModelConfig config, Device device, ulong seed)
+    {
+        Config = config;
+        Device = device;
+        var builder = new Builder(device, new RandomSource(seed), config.Width, config.Blocks.Count);
+        embedding = Learn(builder, "embedding.weight", new Shape(config.Vocabulary, config.Width), Initial.Normal(0.02f), decay: false);
+        blocks = new ResidualBlock[config.Blocks.Count];
+        for (int i = 0; i < blocks.Length; i++)
+        {
+            blocks[i] = Contain($"blocks.{i}", new ResidualBlock(builder, BlockTable.Create(config.Blocks[i], i, builder), config.NormEpsilon));
+        }
+
+        finalNorm = Learn(builder, "norm.weight", new Shape(config.Width), Initial.Ones, decay: false);
+        head = config.TieEmbeddings ? embedding : LearnLinear(builder, "head.weight", config.Vocabulary, config.Width);
+    }
+
+    /// <summary>What the model was built from.</summary>
+    public ModelConfig Config { get; }
+
+    /// <summary>Where the weights are.</summary>
+    public Device Device { get; }
+
+    /// <summary>The residual blocks, in order.</summary>
+    public IReadOnlyList<ResidualBlock> Blocks => blocks;
+
+    /// <summary>A state for <paramref name="batch"/> sequences, as before the first token.</summary>
+    public SequenceState NewState(int batch) => new(this, batch, Array.ConvertAll(blocks, b => b.Mixer.NewState(batch)));
+
+    /// <summary>
+    /// The next-token logits [B,T,V] after each of <paramref name="tokens"/> [B,T], and <paramref name="state"/> advanced past them.
+    /// Training, prefill (many tokens) and decoding (one) are this one call.
+    /// </summary>
+    public Tensor Forward(Tokens tokens, SequenceState state)
+    {
+        if (tokens.Batch != state.Batch || !ReferenceEquals(state.Model, this))
+        {
+            throw new ArgumentException($"a state of {state.Batch} sequences{(ReferenceEquals(state.Model, this) ? "" : " of another model")} for a batch of {tokens.Batch}", nameof(state));
+        }
+
+        Tensor x = Ops.Embed(embedding, tokens);
+        for (int i = 0; i < blocks.Length; i++)
+        {
+            x = blocks[i].Forward(x, state.Layers[i]);
+        }
+
+        state.Position += tokens.Time;
+        return Ops.Linear(Ops.RmsNorm(x, finalNorm, Config.NormEpsilon), head);
+    }
+
+    /// <summary>
+    /// What it takes to run <paramref name="tokens"/> tokens of one sequence after <paramref name="context"/> earlier ones: forward
+    /// FLOPs as the kernels count them, parameters, state bytes after them.
+    /// </summary>
+    public Cost Cost(int tokens, int context)
+    {
+        Cost total = new(Models.Cost.Linear(tokens, Config.Width, Config.Vocabulary), 0, 0);
+        foreach (ResidualBlock block in blocks)
+        {
+            total += block.Mixer.Cost(tokens, context);
+        }
+
+        return total with { Parameters = ParameterCount() };
+    }
+}

@@ -1,0 +1,105 @@
+using Weft.Tensors;
+
+namespace Weft.Models;
+
+/// <summary>A tensor that is learned: its name in checkpoints, and whether weight decay applies to it (not to norms, biases, decays and step sizes).</summary>
+public sealed record Parameter(string Name, Tensor Tensor, bool Decay);
+
+/// <summary>What a module needs to build its parameters.</summary>
+/// <param name="Device">Where they live.</param>
+/// <param name="Random">Draws initial values, in the order in which parameters are made.</param>
+/// <param name="Width">The model's width d: the columns of what flows from block to block.</param>
+/// <param name="Blocks">The number of residual blocks: output projections start smaller by the square root of it.</param>
+public sealed record Builder(Device Device, RandomSource Random, int Width, int Blocks);
+
+/// <summary>Fills a parameter with its initial values.</summary>
+public delegate void Initializer(Span<float> values, RandomSource random);
+
+/// <summary>Something with parameters, its own and those of the modules within it, each under a name.</summary>
+public abstract class Module
+{
+    private readonly List<Parameter> own = [];
+    private readonly List<(string Name, Module Module)> children = [];
+
+    /// <summary>All parameters, with names such as <c>blocks.0.mixer.in_proj.weight</c>, in the order in which they were made.</summary>
+    public IEnumerable<Parameter> Parameters()
+    {
+        foreach (Parameter parameter in own)
+        {
+            yield return parameter;
+        }
+
+        foreach ((string name, Module child) in children)
+        {
+            foreach (Parameter parameter in child.Parameters())
+            {
+                yield return parameter with { Name = $"{name}.{parameter.Name}" };
+            }
+        }
+    }
+
+    /// <summary>The number of learned values.</summary>
+    public long ParameterCount() => Parameters().Sum(p => p.Tensor.Shape.Count);
+
+    /// <summary>Makes a parameter.</summary>
+    protected Tensor Learn(Builder builder, string name, Shape shape, Initializer initial, bool decay)
+    {
+        var values = new float[shape.Count];
+        initial(values, builder.Random);
+        Tensor tensor = builder.Device.Of(values, shape).WithGrad();
+        own.Add(new Parameter(name, tensor, decay));
+        return tensor;
+    }
+
+    /// <summary>Makes the weight [out, in] of a linear map.</summary>
+    protected Tensor LearnLinear(Builder builder, string name, int outputs, int inputs, float gain = 1) =>
+        Learn(builder, name, new Shape(outputs, inputs), Initial.Linear(inputs, gain), decay: true);
+
+    /// <summary>Names a module within this one, whose parameters become this one's too.</summary>
+    protected T Contain<T>(string name, T module) where T : Module
+    {
+        children.Add((name, module));
+        return module;
+    }
+}
+
+/// <summary>The usual initial values.</summary>
+public static class Initial
+{
+    /// <summary>All zeros: biases.</summary>
+    public static Initializer Zeros { get; } = static (values, _) => values.Clear();
+
+    /// <summary>All ones: the weights of norms, skip connections.</summary>
+    public static Initializer Ones { get; } = static (values, _) => values.Fill(1);
+
+    /// <summary>Normal with mean 0.</summary>
+    public static Initializer Normal(float deviation) => (values, random) => random.FillGaussian(values, deviation);
+
+    /// <summary>Uniform within +-<paramref name="bound"/>.</summary>
+    public static Initializer Uniform(float bound) => (values, random) => random.FillUniform(values, -bound, bound);
+
+    /// <summary>A linear map's: uniform within +-gain / sqrt(inputs), as torch.nn.Linear.</summary>
+    public static Initializer Linear(int inputs, float gain = 1) => Uniform(gain / MathF.Sqrt(inputs));
+
+    /// <summary>
+    /// The bias under a softplus for step sizes drawn log-uniformly from <paramref name="low"/> to <paramref name="high"/>, not below
+    /// <paramref name="floor"/>: dt + log(1 - e^-dt), softplus's inverse (Mamba, arXiv 2312.00752).
+    /// </summary>
+    public static Initializer StepBias(float low = 1e-3f, float high = 1e-1f, float floor = 1e-4f) => (values, random) =>
+    {
+        for (int i = 0; i < values.Length; i++)
+        {
+            double dt = Math.Max(floor, Math.Exp(Math.Log(low) + (random.NextDouble() * (Math.Log(high) - Math.Log(low)))));
+            values[i] = (float)(dt + Math.Log(-Math.Exp(-dt) + 1));
+        }
+    };
+
+    /// <summary>The logarithm of uniform draws: decay rates A_log = log U(low, high).</summary>
+    public static Initializer LogUniform(float low, float high) => (values, random) =>
+    {
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] = (float)Math.Log(Math.Max(1e-4, low + (random.NextDouble() * (high - low))));
+        }
+    };
+}

@@ -1,0 +1,74 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace Weft.Tensors.Cpu;
+
+/// <summary>The processor: float32 in native memory, vectorised kernels, a pool of worker threads.</summary>
+public sealed unsafe partial class CpuDevice : Device
+{
+    /// <summary>Starts the device with <paramref name="threads"/> worker threads; 0: as many as the machine has processors.</summary>
+    public CpuDevice(int threads = 0) => Pool = new WorkerPool(threads <= 0 ? Environment.ProcessorCount : threads);
+
+    internal WorkerPool Pool { get; }
+
+    /// <summary>The number of threads that kernels run on.</summary>
+    public int Threads => Pool.Workers;
+
+    /// <summary>The widest vectors in use: AVX-512, AVX2, 128 bit or none.</summary>
+    public static string InstructionSet =>
+        Vector512.IsHardwareAccelerated ? "AVX-512" :
+        Vector256.IsHardwareAccelerated ? "AVX2" :
+        Vector128.IsHardwareAccelerated ? (RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? "NEON" : "SSE") : "scalar";
+
+    /// <inheritdoc/>
+    public override string Description => $"CPU, {Threads} {(Threads == 1 ? "thread" : "threads")}, {InstructionSet}";
+
+    /// <inheritdoc/>
+    public override void Synchronize() { }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        Pool.Dispose();
+        base.Dispose();
+    }
+
+    /// <inheritdoc/>
+    protected internal override nint AllocateMemory(long bytes)
+    {
+        try
+        {
+            return (nint)NativeMemory.AlignedAlloc(checked((nuint)bytes), 64);
+        }
+        catch (OutOfMemoryException e)
+        {
+            throw new InputException($"there is no memory for {bytes / 1048576.0:0.#} MiB more; a smaller batch, context or width would need less", e);
+        }
+    }
+
+    /// <inheritdoc/>
+    protected internal override void FreeMemory(nint address) => NativeMemory.AlignedFree((void*)address);
+
+    internal override void Upload(ReadOnlySpan<float> values, Tensor destination)
+    {
+        int columns = destination.Shape.Columns;
+        for (int row = 0; row < destination.Shape.Rows; row++)
+        {
+            values.Slice(row * columns, columns).CopyTo(Row(destination, row));
+        }
+    }
+
+    internal override void Upload(ReadOnlySpan<int> values, Tokens destination) =>
+        values.CopyTo(new Span<int>(destination.Pointer, destination.Count));
+
+    internal override void Download(Tensor source, Span<float> destination)
+    {
+        int columns = source.Shape.Columns;
+        for (int row = 0; row < source.Shape.Rows; row++)
+        {
+            Row(source, row).CopyTo(destination.Slice(row * columns, columns));
+        }
+    }
+
+    private static Span<float> Row(Tensor x, int row) => new(x.Pointer + ((long)row * x.RowStride), x.Shape.Columns);
+}

@@ -1,0 +1,227 @@
+namespace Weft.Tensors;
+
+/// <summary>
+/// A float32 array on a device. Its memory is either its own (weights, states: made by <see cref="Device.Zeros"/>) or lent by a
+/// <see cref="Tensors.Tape"/>'s arena until that tape is reset (activations). Rows, the runs of the last dimension, are contiguous;
+/// a column view (<see cref="Columns"/>) has rows that lie further apart than they are long.
+/// </summary>
+public sealed class Tensor : IDisposable
+{
+    private DeviceMemory? owned;
+    private Tensor? grad;
+    private Tensor? viewed; // the tensor whose memory a view shares; it is never itself a view
+
+    internal Tensor() { }
+
+    /// <summary>The device that holds the memory and runs the operations.</summary>
+    public Device Device { get; private set; } = null!;
+
+    /// <summary>The tape whose arena lends the memory; null for a tensor that owns its own.</summary>
+    public Tape? Tape { get; private set; }
+
+    /// <summary>The lengths of the dimensions.</summary>
+    public Shape Shape { get; private set; }
+
+    /// <summary>Elements from the start of one row to the start of the next; the row's length where the tensor is contiguous.</summary>
+    public int RowStride { get; private set; }
+
+    /// <summary>Whether operations on this tensor record how to carry gradients back to it.</summary>
+    public bool RequiresGrad { get; internal set; }
+
+    /// <summary>Where the first element is, as the device addresses it.</summary>
+    internal nint Address { get; private set; }
+
+    internal unsafe float* Pointer => (float*)Address;
+
+    /// <summary>Whether rows follow each other without gaps.</summary>
+    public bool IsContiguous => RowStride == Shape.Columns || Shape.Rows <= 1;
+
+    /// <summary>The gradient that the last backward pass left here; null when none reached this tensor.</summary>
+    public Tensor? Grad => viewed is null ? grad : viewed.grad is { } g ? ViewLike(g) : null;
+
+    /// <summary>The bytes of the elements.</summary>
+    public long Bytes => Shape.Count * sizeof(float);
+
+    internal static Tensor Own(Device device, Shape shape, DeviceMemory memory)
+    {
+        var tensor = new Tensor { owned = memory };
+        tensor.Bind(device, null, shape, shape.Columns, memory.Address, null);
+        return tensor;
+    }
+
+    /// <summary>Points a tensor (a fresh one, or one that a tape uses again) at its memory.</summary>
+    internal void Bind(Device device, Tape? tape, Shape shape, int rowStride, nint address, Tensor? view)
+    {
+        Device = device;
+        Tape = tape;
+        Shape = shape;
+        RowStride = rowStride;
+        Address = address;
+        viewed = view;
+        grad = null;
+        RequiresGrad = view is { RequiresGrad: true };
+    }
+
+    /// <summary>
+    /// The tensor's gradient, to be written by an operation's backward pass. <paramref name="fresh"/> says that its content is
+    /// undefined and must be overwritten; otherwise the operation adds to it. Null when no gradient is wanted here.
+    /// </summary>
+    internal Tensor? GradToWrite(Tape tape, out bool fresh)
+    {
+        fresh = false;
+        if (!RequiresGrad)
+        {
+            return null;
+        }
+
+        if (viewed is not null)
+        {
+            Tensor whole = viewed.GradToWrite(tape, out bool untouched)!;
+            if (untouched)
+            {
+                Device.Fill(whole, 0);
+            }
+
+            return ViewLike(whole);
+        }
+
+        if (grad is null)
+        {
+            if (owned is not null)
+            {
+                grad = Device.Zeros(Shape); // a weight's gradient stays and accumulates until it is cleared
+            }
+            else
+            {
+                grad = tape.Rent(Shape);
+                fresh = true;
+            }
+        }
+
+        return grad;
+    }
+
+    /// <summary>The gradient to read in a backward pass; null when nothing that was used depends on this tensor.</summary>
+    internal Tensor? GradToRead => viewed is null ? grad : Grad;
+
+    internal Tensor? TakeGrad()
+    {
+        Tensor? taken = grad;
+        grad = null;
+        return taken;
+    }
+
+    private Tensor ViewLike(Tensor whole)
+    {
+        nint offset = Address - viewed!.Address;
+        return View(whole, Shape, RowStride, whole.Address + offset);
+    }
+
+    private static Tensor View(Tensor whole, Shape shape, int rowStride, nint address)
+    {
+        Tensor view = whole.Tape is { } tape ? tape.Spare() : new Tensor();
+        view.Bind(whole.Device, whole.Tape, shape, rowStride, address, whole.viewed ?? whole);
+        view.owned = whole.owned;
+        return view;
+    }
+
+    /// <summary>A view of columns <paramref name="start"/> .. <paramref name="start"/> + <paramref name="count"/> of every row; nothing is copied, gradients included.</summary>
+    public Tensor Columns(int start, int count)
+    {
+        if (start < 0 || count <= 0 || start > Shape.Columns - count)
+        {
+            throw new ArgumentOutOfRangeException(nameof(start), $"columns {start}..{start + count} of a tensor of shape {Shape}");
+        }
+
+        return View(this, Shape.With(^1, count), RowStride, Address + ((nint)start * sizeof(float)));
+    }
+
+    /// <summary>The same elements under another shape of equal size; nothing is copied. The tensor must be contiguous.</summary>
+    public Tensor Reshape(Shape shape)
+    {
+        if (shape.Count != Shape.Count || !IsContiguous)
+        {
+            throw new ArgumentException($"a {(IsContiguous ? "" : "strided ")}tensor of shape {Shape} cannot be seen as {shape}", nameof(shape));
+        }
+
+        return View(this, shape, shape.Columns, Address);
+    }
+
+    /// <summary>Marks a tensor that owns its memory as one to learn or to differentiate by.</summary>
+    public Tensor WithGrad()
+    {
+        RequiresGrad = true;
+        return this;
+    }
+
+    /// <summary>Sets the gradient, if there is one, to zero.</summary>
+    public void ClearGrad()
+    {
+        if (grad is not null)
+        {
+            Device.Fill(grad, 0);
+        }
+    }
+
+    /// <summary>Copies <paramref name="values"/>, in row-major order, into the tensor. Throws when their number differs.</summary>
+    public void Set(ReadOnlySpan<float> values)
+    {
+        if (values.Length != Shape.Count)
+        {
+            throw new ArgumentException($"{values.Length} values for a tensor of shape {Shape}", nameof(values));
+        }
+
+        Device.Upload(values, this);
+    }
+
+    /// <summary>Copies the elements, in row-major order, to <paramref name="destination"/>. Throws when the lengths differ.</summary>
+    public void Get(Span<float> destination)
+    {
+        if (destination.Length != Shape.Count)
+        {
+            throw new ArgumentException($"room for {destination.Length} of a tensor of shape {Shape}", nameof(destination));
+        }
+
+        Device.Download(this, destination);
+    }
+
+    /// <summary>Copies the elements of a tensor of equal shape into this one.</summary>
+    public void CopyFrom(Tensor source)
+    {
+        if (source.Shape != Shape)
+        {
+            throw new ArgumentException($"a tensor of shape {source.Shape} does not copy to one of {Shape}", nameof(source));
+        }
+
+        Boxes.Copy(source, Boxes.Whole(source), this, Boxes.Whole(this), Shape, false);
+    }
+
+    /// <summary>The elements in row-major order.</summary>
+    public float[] ToArray()
+    {
+        var values = new float[Shape.Count];
+        Get(values);
+        return values;
+    }
+
+    /// <summary>The only element of a tensor of one.</summary>
+    public float Scalar()
+    {
+        Span<float> one = stackalloc float[1];
+        Get(one);
+        return one[0];
+    }
+
+    /// <summary>Frees memory that the tensor owns; a tensor on a tape needs no disposal.</summary>
+    public void Dispose()
+    {
+        if (viewed is null)
+        {
+            owned?.Dispose();
+            grad?.Dispose();
+        }
+    }
+
+    /// <summary>The shape, for messages.</summary>
+    public override string ToString() => $"Tensor {Shape}";
+}
