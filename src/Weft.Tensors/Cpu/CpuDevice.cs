@@ -9,6 +9,8 @@ public sealed unsafe partial class CpuDevice : Device
     /// <summary>Starts the device with <paramref name="threads"/> worker threads; 0: as many as the machine has processors.</summary>
     public CpuDevice(int threads = 0) => Pool = new WorkerPool(threads <= 0 ? Environment.ProcessorCount : threads);
 
+    private DeviceMemory? shared;
+
     internal WorkerPool Pool { get; }
 
     /// <summary>The number of threads that kernels run on.</summary>
@@ -30,6 +32,7 @@ public sealed unsafe partial class CpuDevice : Device
     public override void Dispose()
     {
         Pool.Dispose();
+        shared?.Dispose();
         base.Dispose();
     }
 
@@ -68,6 +71,18 @@ public sealed unsafe partial class CpuDevice : Device
         {
             Row(source, row).CopyTo(destination.Slice(row * columns, columns));
         }
+    }
+
+    /// <summary>Scratch that all items of one kernel share, valid until the next kernel asks for some.</summary>
+    private float* Shared(long floats)
+    {
+        if (shared is null || shared.Floats < floats)
+        {
+            shared?.Dispose();
+            shared = new DeviceMemory(this, Math.Max(floats, 1 << 16));
+        }
+
+        return (float*)shared.Address;
     }
 
     private static Span<float> Row(Tensor x, int row) => new(x.Pointer + ((long)row * x.RowStride), x.Shape.Columns);

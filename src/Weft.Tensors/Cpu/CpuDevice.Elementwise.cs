@@ -1,0 +1,415 @@
+using System.Runtime.CompilerServices;
+
+namespace Weft.Tensors.Cpu;
+
+public sealed unsafe partial class CpuDevice
+{
+    internal override void Fill(Tensor x, float value) => Map<FillMap>(x, p: value);
+
+    internal override void Affine(Tensor x, float scale, float shift, Tensor y, bool accumulate)
+    {
+        if (scale == 1 && shift == 0)
+        {
+            Map<CopyMap>(y, x, accumulate: accumulate);
+        }
+        else
+        {
+            Map<AffineMap>(y, x, p: scale, q: shift, accumulate: accumulate);
+        }
+    }
+
+    internal override void Binary(BinaryKind kind, Tensor a, Tensor b, Tensor y)
+    {
+        if (a.Shape.Count != y.Shape.Count || b.Shape.Count != y.Shape.Count)
+        {
+            BroadcastBinary(kind, a, b, y);
+            return;
+        }
+
+        switch (kind)
+        {
+            case BinaryKind.Add: Map<AddMap>(y, a, b); break;
+            case BinaryKind.Subtract: Map<SubtractMap>(y, a, b); break;
+            default: Map<MultiplyMap>(y, a, b); break;
+        }
+    }
+
+    internal override void Unary(UnaryKind kind, Tensor x, Tensor y)
+    {
+        switch (kind)
+        {
+            case UnaryKind.Exp: Map<ExpMap>(y, x); break;
+            case UnaryKind.Sigmoid: Map<SigmoidMap>(y, x); break;
+            case UnaryKind.Silu: Map<SiluMap>(y, x); break;
+            case UnaryKind.Softplus: Map<SoftplusMap>(y, x); break;
+            case UnaryKind.Tanh: Map<TanhMap>(y, x); break;
+            case UnaryKind.Relu: Map<ReluMap>(y, x); break;
+            case UnaryKind.Gelu: Map<GeluMap>(y, x); break;
+            case UnaryKind.Log: Scalars(x, y, static v => MathF.Log(v)); break;
+            default: Scalars(x, y, static v => MathF.Sqrt(v)); break;
+        }
+    }
+
+    internal override void UnaryBackward(UnaryKind kind, Tensor x, Tensor y, Tensor dy, GradTarget dx)
+    {
+        Tensor to = dx.Tensor!;
+        bool add = dx.Accumulate;
+        switch (kind)
+        {
+            case UnaryKind.Exp: Map<MultiplyMap>(to, y, dy, accumulate: add); break;
+            case UnaryKind.Sigmoid: Map<SigmoidGrad>(to, y, dy, accumulate: add); break;
+            case UnaryKind.Silu: Map<SiluGrad>(to, x, dy, accumulate: add); break;
+            case UnaryKind.Softplus: Map<SoftplusGrad>(to, x, dy, accumulate: add); break;
+            case UnaryKind.Tanh: Map<TanhGrad>(to, y, dy, accumulate: add); break;
+            case UnaryKind.Relu: Map<ReluGrad>(to, x, dy, accumulate: add); break;
+            case UnaryKind.Gelu: Map<GeluGrad>(to, x, dy, accumulate: add); break;
+            case UnaryKind.Log: Map<LogGrad>(to, x, dy, accumulate: add); break;
+            default: Map<SqrtGrad>(to, y, dy, accumulate: add); break;
+        }
+    }
+
+    internal override void SiluMul(Tensor gate, Tensor x, Tensor y) => Map<SiluMulMap>(y, gate, x);
+
+    internal override void SiluMulBackward(Tensor gate, Tensor x, Tensor dy, GradTarget dgate, GradTarget dx)
+    {
+        if (dx.Tensor is { } toX)
+        {
+            Map<SiluMulMap>(toX, gate, dy, accumulate: dx.Accumulate);
+        }
+
+        if (dgate.Tensor is { } toGate)
+        {
+            Map<SiluMulGateGrad>(toGate, gate, dy, x, accumulate: dgate.Accumulate);
+        }
+    }
+
+    private void Map<TMap>(Tensor y, Tensor? x1 = null, Tensor? x2 = null, Tensor? x3 = null, float p = 0, float q = 0, bool accumulate = false)
+        where TMap : IMap
+    {
+        if (y.Shape.Count == 0)
+        {
+            return;
+        }
+
+        bool contiguous = y.IsContiguous && x1 is null or { IsContiguous: true } && x2 is null or { IsContiguous: true } && x3 is null or { IsContiguous: true };
+        var tiles = new Tiles(y.Shape, contiguous && y.IsContiguous);
+        MapJob<TMap> job = new() { Tiles = tiles, P = p, Q = q, Accumulate = accumulate, Y = y.Pointer, StrideY = tiles.Stride(y) };
+        if (x1 is not null)
+        {
+            (job.X1, job.Stride1) = (x1.Pointer, tiles.Stride(x1));
+        }
+
+        if (x2 is not null)
+        {
+            (job.X2, job.Stride2) = (x2.Pointer, tiles.Stride(x2));
+        }
+
+        if (x3 is not null)
+        {
+            (job.X3, job.Stride3) = (x3.Pointer, tiles.Stride(x3));
+        }
+
+        Pool.Run(ref job, tiles.Count);
+    }
+
+    /// <summary>For functions that no model's step needs: one element at a time.</summary>
+    private static void Scalars(Tensor x, Tensor y, Func<float, float> function)
+    {
+        for (int row = 0; row < x.Shape.Rows; row++)
+        {
+            Span<float> from = Row(x, row), to = Row(y, row);
+            for (int i = 0; i < from.Length; i++)
+            {
+                to[i] = function(from[i]);
+            }
+        }
+    }
+
+    private void BroadcastBinary(BinaryKind kind, Tensor a, Tensor b, Tensor y)
+    {
+        BroadcastJob job = new() { Kind = kind, A = Repeating.Of(a, y.Shape), B = Repeating.Of(b, y.Shape), Y = y.Pointer, Lengths = y.Shape.Four() };
+        Pool.Run(ref job, job.Lengths.A * job.Lengths.B);
+    }
+
+    /// <summary>A tensor seen in a larger shape: a dimension of length 1 that repeats has stride 0.</summary>
+    private readonly struct Repeating
+    {
+        private Repeating(float* at, Box box) => (At, Box) = (at, box);
+
+        public float* At { get; }
+
+        public Box Box { get; }
+
+        public static Repeating Of(Tensor x, Shape shape)
+        {
+            Box box = Boxes.Whole(x);
+            (int a, int b, int c, int d) = x.Shape.Four();
+            (int ya, int yb, int yc, int yd) = shape.Four();
+            return new Repeating(x.Pointer, box with
+            {
+                A = a == ya ? box.A : 0,
+                B = b == yb ? box.B : 0,
+                C = c == yc ? box.C : 0,
+                D = d == yd ? 1 : 0,
+            });
+        }
+    }
+
+    private struct BroadcastJob : IJob
+    {
+        public BinaryKind Kind;
+        public Repeating A, B;
+        public float* Y;
+        public (int A, int B, int C, int D) Lengths;
+
+        public readonly void Run(int index, int worker)
+        {
+            int i = index / Lengths.B, j = index % Lengths.B;
+            for (int k = 0; k < Lengths.C; k++)
+            {
+                float* a = A.At + (i * A.Box.A) + (j * A.Box.B) + (k * A.Box.C);
+                float* b = B.At + (i * B.Box.A) + (j * B.Box.B) + (k * B.Box.C);
+                float* y = Y + ((((long)index * Lengths.C) + k) * Lengths.D);
+                long da = A.Box.D, db = B.Box.D;
+                switch (Kind)
+                {
+                    case BinaryKind.Add:
+                        for (int l = 0; l < Lengths.D; l++)
+                        {
+                            y[l] = a[l * da] + b[l * db];
+                        }
+
+                        break;
+                    case BinaryKind.Subtract:
+                        for (int l = 0; l < Lengths.D; l++)
+                        {
+                            y[l] = a[l * da] - b[l * db];
+                        }
+
+                        break;
+                    default:
+                        for (int l = 0; l < Lengths.D; l++)
+                        {
+                            y[l] = a[l * da] * b[l * db];
+                        }
+
+                        break;
+                }
+            }
+        }
+    }
+
+    // ---- the functions
+
+    private readonly struct FillMap : IMap
+    {
+        public static int Arity => 0;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => p;
+    }
+
+    private readonly struct CopyMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => x1;
+    }
+
+    private readonly struct AffineMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Fma(x1, p, q);
+    }
+
+    private readonly struct AddMap : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Add(x1, x2);
+    }
+
+    private readonly struct SubtractMap : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Sub(x1, x2);
+    }
+
+    private readonly struct MultiplyMap : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x1, x2);
+    }
+
+    private readonly struct ExpMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => Simd.Exp<S, V>(x1);
+    }
+
+    private readonly struct SigmoidMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => Simd.Sigmoid<S, V>(x1);
+    }
+
+    // From y = sigmoid(x): dy y (1 - y).
+    private readonly struct SigmoidGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
+            S.Mul(x2, S.Mul(x1, S.Sub(S.Create(1), x1)));
+    }
+
+    private readonly struct SiluMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x1, Simd.Sigmoid<S, V>(x1));
+    }
+
+    private readonly struct SiluGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x2, SiluSlope<S, V>(x1));
+    }
+
+    private readonly struct SiluMulMap : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
+            S.Mul(x2, S.Mul(x1, Simd.Sigmoid<S, V>(x1)));
+    }
+
+    private readonly struct SiluMulGateGrad : IMap
+    {
+        public static int Arity => 3;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
+            S.Mul(S.Mul(x2, x3), SiluSlope<S, V>(x1));
+    }
+
+    private readonly struct SoftplusMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => Simd.Softplus<S, V>(x1);
+    }
+
+    private readonly struct SoftplusGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x2, Simd.Sigmoid<S, V>(x1));
+    }
+
+    private readonly struct TanhMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => Simd.Tanh<S, V>(x1);
+    }
+
+    // From y = tanh(x): dy (1 - y^2).
+    private readonly struct TanhGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
+            S.Mul(x2, S.Sub(S.Create(1), S.Mul(x1, x1)));
+    }
+
+    private readonly struct ReluMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Max(S.Zero, x1);
+    }
+
+    private readonly struct ReluGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.SelectLess(S.Zero, x1, x2, S.Zero);
+    }
+
+    // x sigmoid(2 u) with u = sqrt(2/pi) (x + 0.044715 x^3): the tanh form of Gelu, as (1 + tanh u) / 2 = sigmoid(2 u).
+    private readonly struct GeluMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged
+        {
+            V squared = S.Mul(x1, x1);
+            V u2 = S.Mul(x1, S.Fma(squared, S.Create(2 * 0.7978845608f * 0.044715f), S.Create(2 * 0.7978845608f)));
+            return S.Mul(x1, Simd.Sigmoid<S, V>(u2));
+        }
+    }
+
+    private readonly struct GeluGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged
+        {
+            V squared = S.Mul(x1, x1);
+            V u2 = S.Mul(x1, S.Fma(squared, S.Create(2 * 0.7978845608f * 0.044715f), S.Create(2 * 0.7978845608f)));
+            V slope = S.Fma(squared, S.Create(6 * 0.7978845608f * 0.044715f), S.Create(2 * 0.7978845608f));
+            V s = Simd.Sigmoid<S, V>(u2);
+            return S.Mul(x2, S.Mul(s, S.Fma(S.Mul(x1, slope), S.Sub(S.Create(1), s), S.Create(1))));
+        }
+    }
+
+    private readonly struct LogGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Div(x2, x1);
+    }
+
+    // From y = sqrt(x): dy / (2 y).
+    private readonly struct SqrtGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Div(S.Mul(S.Create(0.5f), x2), x1);
+    }
+
+    // silu'(x) = s + x s (1 - s), s = sigmoid(x).
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static V SiluSlope<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged
+    {
+        V s = Simd.Sigmoid<S, V>(x);
+        return S.Mul(s, S.Fma(x, S.Sub(S.Create(1), s), S.Create(1)));
+    }
+}

@@ -1,0 +1,65 @@
+namespace Weft.Tensors.Cpu;
+
+public sealed unsafe partial class CpuDevice
+{
+    internal override void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor? bias, Tensor c, bool accumulate)
+    {
+        int m = c.Shape.Rows, n = c.Shape.Columns, k = transposeA ? a.Shape.Rows : a.Shape.Columns;
+        Gemm.Run(Pool, m, n, k, a.Pointer, a.RowStride, transposeA, b.Pointer, b.RowStride, transposeB, c.Pointer, c.RowStride, accumulate, bias is null ? null : bias.Pointer);
+        CountFlops(2L * m * n * k);
+    }
+
+    internal override void BatchedMatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)
+    {
+        int m = c.Shape[^2], n = c.Shape[^1], k = a.Shape[transposeA ? ^2 : ^1];
+        int batch = (int)(c.Shape.Count / Math.Max(1, (long)m * n));
+        BatchedJob job = new()
+        {
+            A = a.Pointer, B = b.Pointer, C = c.Pointer, M = m, N = n, K = k, TransposeA = transposeA, TransposeB = transposeB, Accumulate = accumulate,
+        };
+        Pool.Run(ref job, batch);
+        CountFlops(2L * batch * m * n * k);
+    }
+
+    private struct BatchedJob : IJob
+    {
+        public float* A, B, C;
+        public int M, N, K;
+        public bool TransposeA, TransposeB, Accumulate;
+
+        public readonly void Run(int index, int worker)
+        {
+            float* a = A + ((long)index * M * K), b = B + ((long)index * K * N), c = C + ((long)index * M * N);
+            int lda = TransposeA ? M : K, ldb = TransposeB ? K : N;
+            if (TransposeA && TransposeB)
+            {
+                // (B A)^T, element by element: no model needs this product to be fast.
+                for (int i = 0; i < M; i++)
+                {
+                    for (int j = 0; j < N; j++)
+                    {
+                        float sum = Accumulate ? c[((long)i * N) + j] : 0;
+                        for (int l = 0; l < K; l++)
+                        {
+                            sum += a[((long)l * M) + i] * b[((long)j * K) + l];
+                        }
+
+                        c[((long)i * N) + j] = sum;
+                    }
+                }
+            }
+            else if (TransposeA)
+            {
+                SmallGemm.TN(M, N, K, a, lda, b, ldb, c, N, Accumulate ? 1 : 0);
+            }
+            else if (TransposeB)
+            {
+                SmallGemm.NT(M, N, K, a, lda, b, ldb, c, N, Accumulate ? 1 : 0);
+            }
+            else
+            {
+                SmallGemm.NN(M, N, K, a, lda, b, ldb, c, N, Accumulate ? 1 : 0);
+            }
+        }
+    }
+}
