@@ -39,6 +39,18 @@ public abstract class MixerState
         }
     }
 
+    /// <summary>
+    /// Starts where <paramref name="source"/> stands, through copies on <paramref name="tape"/>: a backward pass then reaches the
+    /// tensors of the source's slots (<see cref="StateSlot.Tensors"/>), whose content may itself be learned.
+    /// </summary>
+    public void Follow(MixerState source, Tape tape)
+    {
+        for (int i = 0; i < slots.Count; i++)
+        {
+            slots[i].Follow(source.slots[i], tape);
+        }
+    }
+
     /// <summary>Moves what a recorded pass left on its tape into the state's own memory; to be called before that tape is reset when the state shall live on.</summary>
     public void Detach()
     {
@@ -73,6 +85,12 @@ public abstract class StateSlot(string name)
 
     /// <summary>Copies the content to a slot of the same kind and shape.</summary>
     public abstract void CopyTo(StateSlot other);
+
+    /// <summary>The tensors that hold the content now, with names that are unique within the state.</summary>
+    public abstract IEnumerable<(string Name, Tensor Tensor)> Tensors { get; }
+
+    /// <summary>Starts where <paramref name="source"/>, a slot of the same kind and shape, stands, through copies on a tape; see <see cref="MixerState.Follow"/>.</summary>
+    public abstract void Follow(StateSlot source, Tape tape);
 
     /// <summary>Moves the content from a tape to the slot's own memory.</summary>
     public abstract void Detach();
@@ -153,6 +171,12 @@ public sealed class StateTensor : StateSlot, IDisposable
             (onTape, zero) = (null, false);
         }
     }
+
+    /// <inheritdoc/>
+    public override IEnumerable<(string Name, Tensor Tensor)> Tensors => [(Name, Current)];
+
+    /// <inheritdoc/>
+    public override void Follow(StateSlot source, Tape tape) => After(Ops.Copy(((StateTensor)source).Current, tape));
 
     /// <inheritdoc/>
     public override void CopyTo(StateSlot other)

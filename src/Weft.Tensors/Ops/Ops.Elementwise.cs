@@ -139,9 +139,13 @@ public static partial class Ops
     }
 
     /// <summary>scale x + shift.</summary>
-    public static Tensor Affine(Tensor x, float scale, float shift = 0)
+    public static Tensor Affine(Tensor x, float scale, float shift = 0) => Affine(TapeOf(x), x, scale, shift);
+
+    /// <summary>A copy on <paramref name="tape"/> of a tensor that may have its own memory, through which gradients reach it.</summary>
+    public static Tensor Copy(Tensor x, Tape tape) => Affine(tape, x, 1, 0);
+
+    private static Tensor Affine(Tape tape, Tensor x, float scale, float shift)
     {
-        Tape tape = TapeOf(x);
         Tensor y = tape.Empty(x.Shape);
         tape.Device.Affine(x, scale, shift, y, false);
         if (Records(tape, x))

@@ -1,0 +1,197 @@
+using Weft.Models;
+using Weft.Tensors;
+using Weft.Tensors.Cpu;
+
+namespace Weft.Tests.Laws;
+
+/// <summary>The laws that every mixer obeys, over <see cref="MixerTable"/>.</summary>
+public sealed class MixerLaws : IDisposable
+{
+    private readonly CpuDevice device = new(2);
+
+    public void Dispose() => device.Dispose();
+
+    [Theory]
+    [MemberData(nameof(MixerTable.All), MemberType = typeof(MixerTable))]
+    public void Split(int index, string block)
+    {
+        MixerRow row = MixerTable.Row(index);
+        Mixer mixer = row.Create(device);
+        const int batch = 2;
+        int time = (2 * row.Grid) + 37;
+        float[] x = Lab.Gaussian((long)batch * time * row.Width, 5);
+        MixerState whole = mixer.NewState(batch);
+        float[] expected = Lab.Mix(mixer, whole, x, batch, row.Width, [time]);
+        int[][] splits =
+        [
+            [1, time - 1], [time - 1, 1], [time / 3, time / 3, time - (time / 3 * 2)], [.. Enumerable.Repeat(1, time)],
+            [row.Grid + 1, row.Grid - 1, 37], [2, 3, time - 5],
+        ];
+        foreach (int[] pieces in splits)
+        {
+            MixerState state = mixer.NewState(batch);
+            float[] actual = Lab.Mix(mixer, state, x, batch, row.Width, pieces);
+            string name = $"{block} in pieces of {string.Join(", ", pieces.Take(4))}";
+            Lab.Close(actual, expected, 1e-5, name);
+            SameState(state, whole, 1e-5, name);
+        }
+
+        MixerState onGrid = mixer.NewState(batch);
+        Assert.Equal(expected, Lab.Mix(mixer, onGrid, x, batch, row.Width, [row.Grid, row.Grid, 37]));
+        SameState(onGrid, whole, 0, $"{block} on the chunk grid");
+    }
+
+    [Theory]
+    [MemberData(nameof(MixerTable.All), MemberType = typeof(MixerTable))]
+    public void SaveRestoreAndFork(int index, string block)
+    {
+        MixerRow row = MixerTable.Row(index);
+        Mixer mixer = row.Create(device);
+        const int batch = 3, first = 21, second = 14;
+        float[] x = Lab.Gaussian(batch * first * row.Width, 5), next = Lab.Gaussian(batch * second * row.Width, 6), other = Lab.Gaussian(batch * second * row.Width, 7);
+        MixerState state = mixer.NewState(batch);
+        Lab.Mix(mixer, state, x, batch, row.Width, [first]);
+
+        Dictionary<string, (Shape Shape, float[] Values)> saved = Lab.Save(state);
+        MixerState fork = mixer.NewState(batch);
+        state.CopyTo(fork);
+        Lab.Mix(mixer, fork, other, batch, row.Width, [second]);
+        Same(saved, Lab.Save(state), $"{block}: a fork that went on touched its parent");
+
+        MixerState restored = mixer.NewState(batch);
+        Lab.Mix(mixer, restored, other, batch, row.Width, [second]); // a used state is restored as well as a new one
+        Lab.Restore(restored, saved);
+        float[] expected = Lab.Mix(mixer, state, next, batch, row.Width, [5, second - 5]);
+        Assert.Equal(expected, Lab.Mix(mixer, restored, next, batch, row.Width, [5, second - 5]));
+        Same(Lab.Save(state), Lab.Save(restored), $"{block}: restored and continued");
+
+        state.Clear();
+        MixerState fresh = mixer.NewState(batch);
+        Assert.Equal(Lab.Mix(mixer, fresh, x, batch, row.Width, [first]), Lab.Mix(mixer, state, x, batch, row.Width, [first]));
+    }
+
+    [Theory]
+    [MemberData(nameof(MixerTable.All), MemberType = typeof(MixerTable))]
+    public void DeclaredCostIsWhatIsMeasured(int index, string block)
+    {
+        MixerRow row = MixerTable.Row(index);
+        Mixer mixer = row.Create(device);
+        Assert.Equal(mixer.ParameterCount(), mixer.Cost(1, 0).Parameters);
+        MixerState state = mixer.NewState(1);
+        if (!row.Grows)
+        {
+            Assert.True(mixer.Cost(1, 0).StateBytes <= mixer.Cost(1, 100_000).StateBytes);
+            Assert.Equal(mixer.Cost(1, 100_000).StateBytes, mixer.Cost(1, 200_000).StateBytes);
+        }
+
+        int context = 0;
+        foreach (int tokens in new[] { 1, 1, 5, row.Grid, row.Grid + 3, 130, 1, 2 })
+        {
+            long before = device.Flops;
+            Lab.Mix(mixer, state, Lab.Gaussian(tokens * row.Width, 5), 1, row.Width, [tokens]);
+            Cost declared = mixer.Cost(tokens, context);
+            Assert.True(declared.Flops == device.Flops - before, $"{block}: {tokens} tokens after {context}: {declared.Flops} FLOPs declared, {device.Flops - before} counted");
+            context += tokens;
+            Assert.True(declared.StateBytes == state.Bytes, $"{block} after {context}: {declared.StateBytes} state bytes declared, {state.Bytes} used");
+        }
+
+        // A batch costs its sequences.
+        long start = device.Flops;
+        Lab.Mix(mixer, mixer.NewState(3), Lab.Gaussian(3 * 20 * row.Width, 5), 3, row.Width, [20]);
+        Assert.Equal(3 * mixer.Cost(20, 0).Flops, device.Flops - start);
+    }
+
+    [Theory]
+    [MemberData(nameof(MixerTable.All), MemberType = typeof(MixerTable))]
+    public void Deterministic(int index, string block)
+    {
+        MixerRow row = MixerTable.Row(index);
+        int time = row.Grid + 70;
+        float[] first = Gradients(device, row, time), again = Gradients(device, row, time);
+        Assert.Equal(first, again);
+        using var one = new CpuDevice(1);
+        Assert.True(first.AsSpan().SequenceEqual(Gradients(one, row, time)), $"{block}: one thread gives other bits than two");
+    }
+
+    [Theory]
+    [MemberData(nameof(MixerTable.All), MemberType = typeof(MixerTable))]
+    public void StepsDoNotAllocate(int index, string block)
+    {
+        MixerRow row = MixerTable.Row(index);
+        Mixer mixer = row.Create(device);
+        MixerState state = mixer.NewState(2);
+        using var tape = new Tape(device);
+        float[] x = Lab.Gaussian(2 * 40 * row.Width, 5), one = x[..(2 * row.Width)];
+        void Train()
+        {
+            tape.Recording = true;
+            state.Clear();
+            tape.Backward(Ops.Sum(mixer.Mix(tape.Of(x, new Shape(2, 40, row.Width)), state)));
+            tape.Reset();
+        }
+
+        void Decode()
+        {
+            tape.Recording = false;
+            mixer.Mix(tape.Of(one, new Shape(2, 1, row.Width)), state);
+            tape.Reset();
+        }
+
+        Assert.Equal(0, Allocated(Train, 8));
+        state.Clear();
+        if (!row.Grows)
+        {
+            Assert.Equal(0, Allocated(Decode, 8));
+        }
+        else
+        {
+            Assert.True(Allocated(Decode, 8) == 0, $"{block}: decoding allocates while its cache has room");
+        }
+
+        static long Allocated(Action action, int warmUp)
+        {
+            for (int i = 0; i < warmUp; i++)
+            {
+                action();
+            }
+
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 4; i++)
+            {
+                action();
+            }
+
+            return GC.GetAllocatedBytesForCurrentThread() - before;
+        }
+    }
+
+    /// <summary>Gradients of sum(y c) for the input and all parameters, joined: a fingerprint of forward and backward.</summary>
+    private static float[] Gradients(CpuDevice device, MixerRow row, int time)
+    {
+        Mixer mixer = row.Create(device);
+        using var tape = new Tape(device);
+        Tensor x = device.Of(Lab.Gaussian(2L * time * row.Width, 5), new Shape(2, time, row.Width)).WithGrad();
+        Tensor y = mixer.Mix(Ops.Copy(x, tape), mixer.NewState(2));
+        float[] output = y.ToArray();
+        tape.Backward(Ops.Sum(Ops.Multiply(y, tape.Of(Lab.Gaussian(output.Length, 6), y.Shape))));
+        return [.. output, .. x.Grad!.ToArray(), .. mixer.Parameters().SelectMany(p => p.Tensor.Grad!.ToArray())];
+    }
+
+    private static void SameState(MixerState actual, MixerState expected, double tolerance, string what)
+    {
+        Dictionary<string, (Shape Shape, float[] Values)> a = Lab.Save(actual), e = Lab.Save(expected);
+        foreach ((string name, (Shape shape, float[] values)) in e)
+        {
+            Assert.Equal(shape, a[name].Shape);
+            Lab.Close(a[name].Values, values, tolerance, $"{what}: state {name}");
+        }
+    }
+
+    private static void Same(Dictionary<string, (Shape Shape, float[] Values)> expected, Dictionary<string, (Shape Shape, float[] Values)> actual, string what)
+    {
+        foreach ((string name, (Shape _, float[] values)) in expected)
+        {
+            Assert.True(values.AsSpan().SequenceEqual(actual[name].Values), $"{what}: {name} differs");
+        }
+    }
+}
