@@ -138,7 +138,7 @@ public sealed class AtomicFile : IDisposable
         e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException or System.Security.SecurityException;
 
     /// <summary>A name from outside, in quotes, made fit for a one-line message: control characters replaced, long names cut.</summary>
-    internal static string Quote(string name) => $"'{(name.Length <= 200 ? OneLine(name) : OneLine(name[..200]) + "...")}'";
+    public static string Quote(string name) => $"'{(name.Length <= 200 ? OneLine(name) : OneLine(name[..200]) + "...")}'";
 
     /// <summary>
     /// Runs a rename or a deletion. On Windows an indexer or a virus scanner may hold a new file for a moment, so a refusal there is tried
