@@ -1,0 +1,141 @@
+using System.Buffers;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Weft.Tensors;
+
+namespace Weft.Models.Checkpoints;
+
+/// <summary>
+/// Writes a safetensors file of any size in one pass: the tensors are declared first, then their data given in the declared order, in as many
+/// pieces as is convenient. The bytes depend on nothing but what is given. The file appears under its name only at <see cref="Commit"/>,
+/// whole and flushed to the disk. A fault of the disk is an <see cref="InputException"/> of one line.
+/// </summary>
+public sealed class SafetensorsWriter : IDisposable
+{
+    private const int ChunkBytes = 1 << 18;
+
+    private readonly AtomicFile _file;
+    private readonly SafetensorsEntry[] _entries;
+    private int _current;
+    private long _left; // bytes that the current entry still lacks
+
+    /// <summary>Starts a file holding these tensors, in this order, and these metadata.</summary>
+    /// <exception cref="ArgumentException">A name is declared twice or reserved, or a shape is negative.</exception>
+    /// <exception cref="InputException">The file cannot be created.</exception>
+    public SafetensorsWriter(string path, IEnumerable<SafetensorsEntry> entries, IReadOnlyDictionary<string, string>? metadata = null)
+    {
+        ArgumentNullException.ThrowIfNull(entries);
+        _entries = [.. entries];
+        HashSet<string> names = new(StringComparer.Ordinal) { "__metadata__" };
+        foreach (SafetensorsEntry entry in _entries)
+        {
+            if (!names.Add(entry.Name))
+            {
+                throw new ArgumentException($"the name '{entry.Name}' is declared twice or reserved", nameof(entries));
+            }
+            if (entry.Shape.Any(extent => extent < 0))
+            {
+                throw new ArgumentException($"the shape of {entry} is negative", nameof(entries));
+            }
+        }
+        byte[] header = SafetensorsHeader.Format(_entries, metadata ?? new Dictionary<string, string>());
+        _file = AtomicFile.Create(path);
+        _file.Write(header);
+        _left = _entries.Length > 0 ? _entries[0].ByteCount : 0;
+        SkipComplete();
+    }
+
+    /// <summary>Appends elements of the current tensor, which must be of that name and of type F32.</summary>
+    /// <exception cref="InputException">The disk is full, or fails.</exception>
+    public void Write(string name, ReadOnlySpan<float> data) => Append(name, SafetensorsType.F32, data);
+
+    /// <summary>Appends elements of the current tensor, which must be of that name and of type I64.</summary>
+    /// <exception cref="InputException">The disk is full, or fails.</exception>
+    public void Write(string name, ReadOnlySpan<long> data) => Append(name, SafetensorsType.I64, data);
+
+    /// <summary>Appends elements of the current tensor, which must be of that name and of type I32.</summary>
+    /// <exception cref="InputException">The disk is full, or fails.</exception>
+    public void Write(string name, ReadOnlySpan<int> data) => Append(name, SafetensorsType.I32, data);
+
+    /// <summary>Appends little-endian bytes of the current tensor, which must be of that name, whatever its type.</summary>
+    /// <exception cref="InputException">The disk is full, or fails.</exception>
+    public void WriteBytes(string name, ReadOnlySpan<byte> data)
+    {
+        Expect(name, data.Length);
+        _file.Write(data);
+        Advance(data.Length);
+    }
+
+    /// <summary>Flushes the file to the disk and gives it its name.</summary>
+    /// <exception cref="InvalidOperationException">A declared tensor lacks data.</exception>
+    /// <exception cref="InputException">The disk is full, or the name cannot be taken.</exception>
+    public void Commit()
+    {
+        if (_current < _entries.Length)
+        {
+            throw new InvalidOperationException($"tensor '{_entries[_current].Name}' lacks {_left} bytes");
+        }
+        _file.Commit();
+    }
+
+    /// <summary>Removes the unfinished file, unless it was committed.</summary>
+    public void Dispose() => _file.Dispose();
+
+    private void Append<T>(string name, SafetensorsType type, ReadOnlySpan<T> data) where T : unmanaged
+    {
+        Expect(name, (long)data.Length * Unsafe.SizeOf<T>());
+        if (!data.IsEmpty && _entries[_current].Type != type)
+        {
+            throw new InvalidOperationException($"tensor '{name}' is declared {_entries[_current].Type}, not {type}");
+        }
+        while (!data.IsEmpty) // in parts, since the bytes of a large span of T are more than a span of bytes can have
+        {
+            ReadOnlySpan<byte> part = MemoryMarshal.AsBytes(data[..Math.Min(data.Length, ChunkBytes / Unsafe.SizeOf<T>())]);
+            if (BitConverter.IsLittleEndian)
+            {
+                _file.Write(part);
+            }
+            else
+            {
+                byte[] swapped = ArrayPool<byte>.Shared.Rent(part.Length);
+                part.CopyTo(swapped);
+                SafetensorsFile.ReverseEach(swapped.AsSpan(0, part.Length), Unsafe.SizeOf<T>());
+                _file.Write(swapped.AsSpan(0, part.Length));
+                ArrayPool<byte>.Shared.Return(swapped);
+            }
+            data = data[(part.Length / Unsafe.SizeOf<T>())..];
+            Advance(part.Length);
+        }
+    }
+
+    private void Expect(string name, long byteCount)
+    {
+        if (byteCount == 0)
+        {
+            return; // an empty piece, or a tensor without elements, changes nothing
+        }
+        if (_current == _entries.Length || _entries[_current].Name != name)
+        {
+            string due = _current == _entries.Length ? "no tensor is" : $"'{_entries[_current].Name}' is";
+            throw new InvalidOperationException($"data of tensor '{name}' are given where {due} due");
+        }
+        if (byteCount > _left)
+        {
+            throw new InvalidOperationException($"tensor '{name}' lacks {_left} bytes, but {byteCount} are given");
+        }
+    }
+
+    private void Advance(long byteCount)
+    {
+        _left -= byteCount;
+        SkipComplete();
+    }
+
+    private void SkipComplete()
+    {
+        while (_left == 0 && _current < _entries.Length && ++_current < _entries.Length)
+        {
+            _left = _entries[_current].ByteCount;
+        }
+    }
+}

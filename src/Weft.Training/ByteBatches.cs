@@ -1,0 +1,98 @@
+using Weft.Tensors;
+
+namespace Weft.Training;
+
+/// <summary>
+/// Where a <see cref="ByteBatches"/> stands: the seed of its order, the epoch (passes over the corpus, from 0), and how many of that epoch's
+/// windows are already taken. Saved and restored, it continues with exactly the window that would have come next.
+/// </summary>
+public readonly record struct BatchPosition(ulong Seed, long Epoch, long Index);
+
+/// <summary>
+/// Training windows of a corpus: batches of B sequences of T+1 bytes each (T inputs, and the byte after each of them as the target). An epoch
+/// cuts the training part into windows T apart, from a start that differs from epoch to epoch so that the cuts fall elsewhere, and takes each
+/// of them once, in shuffled order; up to 2T bytes at the ends wait for another epoch. Then the next epoch begins, in mid-batch if need be.
+/// The order follows from the seed alone and needs no memory, however large the corpus.
+/// </summary>
+public sealed class ByteBatches
+{
+    private readonly Corpus _corpus;
+    private readonly int _batch;
+    private readonly int _context;
+    private BatchPosition _position;
+    private long _start; // of this epoch's first window
+    private RandomPermutation _order;
+
+    /// <summary>Batches of <paramref name="batch"/> sequences of <paramref name="context"/> + 1 bytes, in the order of a seed.</summary>
+    /// <exception cref="InputException">The training part is shorter than one sequence.</exception>
+    public ByteBatches(Corpus corpus, int batch, int context, ulong seed)
+    {
+        ArgumentNullException.ThrowIfNull(corpus);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(batch);
+        corpus.RequireContext(context);
+        _corpus = corpus;
+        _batch = batch;
+        _context = context;
+        Position = new BatchPosition(seed, 0, 0);
+    }
+
+    /// <summary>The bytes of one batch: B (T+1).</summary>
+    public int BytesPerBatch => _batch * (_context + 1);
+
+    /// <summary>The windows of the current epoch.</summary>
+    public long WindowsPerEpoch { get; private set; }
+
+    /// <summary>Where the next batch begins. A position belongs to one corpus and one context; the batch size may change.</summary>
+    /// <exception cref="InputException">Set to a position that this corpus and context do not have.</exception>
+    public BatchPosition Position
+    {
+        get => _position;
+        set
+        {
+            if (value.Epoch < 0 || value.Index < 0)
+            {
+                throw new InputException($"a saved data position is negative (epoch {value.Epoch}, window {value.Index}): it is damaged");
+            }
+            BatchPosition before = _position;
+            Begin(value);
+            if (value.Index > WindowsPerEpoch)
+            {
+                Begin(before);
+                throw new InputException(
+                    $"a saved data position is past its epoch's end (window {value.Index} of {WindowsPerEpoch}): it belongs to another corpus or context");
+            }
+        }
+    }
+
+    /// <summary>Fills <paramref name="into"/>, [B, T+1] bytes, with the next batch. Allocates nothing.</summary>
+    /// <exception cref="ArgumentException">The span has not exactly that length.</exception>
+    /// <exception cref="InputException">A file cannot be read.</exception>
+    public void Next(Span<byte> into)
+    {
+        if (into.Length != BytesPerBatch)
+        {
+            throw new ArgumentException($"a batch is {_batch} x {_context + 1} bytes, not {into.Length}", nameof(into));
+        }
+        for (int b = 0; b < _batch; b++)
+        {
+            if (_position.Index == WindowsPerEpoch)
+            {
+                Begin(new BatchPosition(_position.Seed, _position.Epoch + 1, 0));
+            }
+            long window = _order[_position.Index];
+            _corpus.Read(_start + (window * _context), into.Slice(b * (_context + 1), _context + 1));
+            _position = _position with { Index = _position.Index + 1 };
+        }
+    }
+
+    private void Begin(BatchPosition position)
+    {
+        ulong key = RandomSource.Mix(position.Seed ^ RandomSource.Mix((ulong)position.Epoch + 0x9E3779B97F4A7C15UL));
+        long lastStart = _corpus.TrainLength - _context - 1;
+        // A start below T reaches every way of cutting; no start may leave a corpus without its one window.
+        _start = (long)(RandomSource.Mix(key ^ 1) % (ulong)(Math.Min(_context - 1, lastStart) + 1));
+        WindowsPerEpoch = ((lastStart - _start) / _context) + 1;
+        _order = new RandomPermutation(WindowsPerEpoch, RandomSource.Mix(key ^ 2));
+        _position = position;
+    }
+}
