@@ -1,0 +1,69 @@
+using System.Diagnostics;
+using Weft.Models;
+using Weft.Tensors;
+
+namespace Weft.Lab;
+
+/// <summary>Decoding at a context: tokens a second of one sequence and the bytes of its state; computed from shorter contexts where not measured.</summary>
+public sealed record DecodePoint(int Context, double TokensPerSecond, long StateBytes, bool Measured);
+
+/// <summary>
+/// How fast a model decodes one sequence after a context of given length. The state is filled with synthetic content of that length
+/// (the time of a step does not depend on the values), so that a long context costs memory but no prefill.
+/// </summary>
+public static class DecodeSpeed
+{
+    /// <summary>The contexts that reports show.</summary>
+    public static IReadOnlyList<int> Contexts { get; } = [1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18];
+
+    private const long LargestState = 600L << 20; // bytes: above it the speed is computed
+    private const double Seconds = 0.25;          // per context: enough for the median to settle
+
+    /// <summary>Measures, or computes where a state would take more than 600 MiB, each of <paramref name="contexts"/>, ascending.</summary>
+    public static IReadOnlyList<DecodePoint> Measure(LanguageModel model, IReadOnlyList<int> contexts, CancellationToken cancel = default)
+    {
+        var points = new List<DecodePoint>();
+        foreach (int context in contexts)
+        {
+            cancel.ThrowIfCancellationRequested();
+            long bytes = model.Cost(1, context - 1).StateBytes;
+            points.Add(bytes <= LargestState || points.Count < 2
+                ? new DecodePoint(context, Measure(model, context), bytes, true)
+                : new DecodePoint(context, Extrapolate(points, bytes), bytes, false));
+        }
+
+        return points;
+    }
+
+    private static double Measure(LanguageModel model, int context)
+    {
+        SequenceState state = model.NewState(1);
+        state.FillForMeasurement(context, new RandomSource(1));
+        using var tape = new Tape(model.Device) { Recording = false };
+        Span<int> token = [32];
+        var times = new List<double>(4096);
+        long start = Stopwatch.GetTimestamp();
+        while (times.Count < 24 || (Stopwatch.GetElapsedTime(start).TotalSeconds < Seconds && times.Count < 4096))
+        {
+            long before = Stopwatch.GetTimestamp();
+            model.Forward(tape.Tokens(token, 1, 1), state);
+            model.Device.Synchronize();
+            times.Add(Stopwatch.GetElapsedTime(before).TotalSeconds);
+            tape.Reset();
+        }
+
+        times.RemoveRange(0, 8); // caches and branch predictors settle
+        times.Sort();
+        return 1 / times[times.Count / 2];
+    }
+
+    /// <summary>The time of a token is linear in the bytes of state that it reads: the line through the two longest contexts measured.</summary>
+    private static double Extrapolate(List<DecodePoint> points, long bytes)
+    {
+        List<DecodePoint> measured = points.FindAll(p => p.Measured);
+        DecodePoint a = measured[^2], b = measured[^1];
+        double ta = 1 / a.TokensPerSecond, tb = 1 / b.TokensPerSecond;
+        double slope = Math.Max(0, (tb - ta) / Math.Max(1, b.StateBytes - a.StateBytes));
+        return 1 / (tb + (slope * (bytes - b.StateBytes)));
+    }
+}
