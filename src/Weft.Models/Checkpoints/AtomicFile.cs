@@ -22,6 +22,10 @@ public sealed class AtomicFile : IDisposable
     {
         _path = path;
         _unfinished = path + UnfinishedSuffix;
+        if (path.Length == 0)
+        {
+            throw new InputException("cannot write a file without a name");
+        }
         if (Directory.Exists(path))
         {
             throw new InputException($"cannot write {Quote(path)}: it is a directory");
