@@ -96,17 +96,20 @@ public sealed unsafe partial class CpuDevice
         MapJob<TMap> job = new() { Tiles = tiles, P = p, Q = q, Accumulate = accumulate, Y = y.Pointer, StrideY = tiles.Stride(y) };
         if (x1 is not null)
         {
-            (job.X1, job.Stride1) = (x1.Pointer, tiles.Stride(x1));
+            job.X1 = x1.Pointer;
+            job.Stride1 = tiles.Stride(x1);
         }
 
         if (x2 is not null)
         {
-            (job.X2, job.Stride2) = (x2.Pointer, tiles.Stride(x2));
+            job.X2 = x2.Pointer;
+            job.Stride2 = tiles.Stride(x2);
         }
 
         if (x3 is not null)
         {
-            (job.X3, job.Stride3) = (x3.Pointer, tiles.Stride(x3));
+            job.X3 = x3.Pointer;
+            job.Stride3 = tiles.Stride(x3);
         }
 
         Pool.Run(ref job, tiles.Count);
@@ -134,7 +137,11 @@ public sealed unsafe partial class CpuDevice
     /// <summary>A tensor seen in a larger shape: a dimension of length 1 that repeats has stride 0.</summary>
     private readonly struct Repeating
     {
-        private Repeating(float* at, Box box) => (At, Box) = (at, box);
+        private Repeating(float* at, Box box)
+        {
+            At = at;
+            Box = box;
+        }
 
         public float* At { get; }
 

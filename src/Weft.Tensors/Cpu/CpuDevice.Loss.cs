@@ -57,7 +57,8 @@ public sealed unsafe partial class CpuDevice
     {
         CrossEntropyJob job = CrossEntropyJob.Of(logits, targets);
         job.Dlosses = dlosses.Pointer;
-        (job.Dlogits, job.DlogitsStride, job.Accumulate) = (dlogits.Tensor!.Pointer, dlogits.Tensor.RowStride, dlogits.Accumulate);
+        job.Dlogits = dlogits.Tensor!.Pointer;
+        (job.DlogitsStride, job.Accumulate) = (dlogits.Tensor.RowStride, dlogits.Accumulate);
         Pool.Run(ref job, job.Blocks);
     }
 

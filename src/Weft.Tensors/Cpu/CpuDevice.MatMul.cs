@@ -5,7 +5,7 @@ public sealed unsafe partial class CpuDevice
     internal override void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor? bias, Tensor c, bool accumulate)
     {
         int m = c.Shape.Rows, n = c.Shape.Columns, k = transposeA ? a.Shape.Rows : a.Shape.Columns;
-        Gemm.Run(Pool, m, n, k, a.Pointer, a.RowStride, transposeA, b.Pointer, b.RowStride, transposeB, c.Pointer, c.RowStride, accumulate, bias is null ? null : bias.Pointer);
+        Gemm.Run(Pool, transposeA, transposeB, m, n, k, a.Pointer, a.RowStride, b.Pointer, b.RowStride, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
         CountFlops(2L * m * n * k);
     }
 
@@ -16,6 +16,7 @@ public sealed unsafe partial class CpuDevice
         BatchedJob job = new()
         {
             A = a.Pointer, B = b.Pointer, C = c.Pointer, M = m, N = n, K = k, TransposeA = transposeA, TransposeB = transposeB, Accumulate = accumulate,
+            Scratch = transposeB ? Shared((long)Pool.Workers * n * k) : null,
         };
         Pool.Run(ref job, batch);
         CountFlops(2L * batch * m * n * k);
@@ -23,7 +24,7 @@ public sealed unsafe partial class CpuDevice
 
     private struct BatchedJob : IJob
     {
-        public float* A, B, C;
+        public float* A, B, C, Scratch;
         public int M, N, K;
         public bool TransposeA, TransposeB, Accumulate;
 
@@ -54,7 +55,7 @@ public sealed unsafe partial class CpuDevice
             }
             else if (TransposeB)
             {
-                SmallGemm.NT(M, N, K, a, lda, b, ldb, c, N, Accumulate ? 1 : 0);
+                SmallGemm.NT(M, N, K, a, lda, b, ldb, c, N, Accumulate ? 1 : 0, Scratch + ((long)worker * N * K));
             }
             else
             {

@@ -10,7 +10,8 @@ public sealed unsafe partial class CpuDevice
     internal override void Norm(Tensor x, Tensor? weight, Tensor? gate, in NormOptions options, Tensor y)
     {
         NormJob job = NormJob.Of(x, weight, gate, options);
-        (job.Y, job.YStride) = (y.Pointer, y.RowStride);
+        job.Y = y.Pointer;
+        job.YStride = y.RowStride;
         Pool.Run(ref job, job.Blocks);
     }
 
@@ -19,12 +20,14 @@ public sealed unsafe partial class CpuDevice
         NormBackwardJob job = new() { N = NormJob.Of(x, weight, gate, options), Dy = dy.Pointer, DyStride = dy.RowStride };
         if (dx.Tensor is { } toX)
         {
-            (job.Dx, job.DxStride, job.AddX) = (toX.Pointer, toX.RowStride, dx.Accumulate);
+            job.Dx = toX.Pointer;
+            (job.DxStride, job.AddX) = (toX.RowStride, dx.Accumulate);
         }
 
         if (dgate.Tensor is { } toGate)
         {
-            (job.Dgate, job.DgateStride, job.AddGate) = (toGate.Pointer, toGate.RowStride, dgate.Accumulate);
+            job.Dgate = toGate.Pointer;
+            (job.DgateStride, job.AddGate) = (toGate.RowStride, dgate.Accumulate);
         }
 
         int length = dweight.Tensor is { } toWeight ? (int)toWeight.Shape.Count : 0;
