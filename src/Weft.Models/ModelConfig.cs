@@ -35,18 +35,18 @@ public sealed record ModelConfig
     public required int Width { get; init => field = InRange(value, 1, 1 << 16, "width"); }
 
     /// <summary>The residual blocks from the embedding to the head.</summary>
-    public required Pattern Pattern { get; init; }
+    public required Pattern Blocks { get; init; }
 
     /// <summary>Whether the head reuses the embedding's weights.</summary>
     public bool TieEmbeddings { get; init; } = true;
 
     /// <summary>What each norm adds to the mean square before its root: above 0, at most 1.</summary>
-    public double NormEpsilon
+    public float NormEpsilon
     {
         get;
         init => field = value is > 0 and <= 1 ? value
             : throw new InputException($"norm_epsilon {value:R} is out of range; give a number above 0, at most 1, such as 1e-5");
-    } = 1e-5;
+    } = 1e-5f;
 
     /// <summary>Tokens of a training sequence, 1 to 2^24.</summary>
     public int Context { get; init => field = InRange(value, 1, 1 << 24, "context"); } = 512;

@@ -27,7 +27,7 @@ internal static class ModelConfigJson
         if (asBlocks)
         {
             writer.WriteStartArray("blocks");
-            foreach (BlockSpec block in config.Pattern)
+            foreach (BlockSpec block in config.Blocks)
             {
                 block.WriteTo(writer);
             }
@@ -35,7 +35,7 @@ internal static class ModelConfigJson
         }
         else
         {
-            writer.WriteString("pattern", config.Pattern.ToString());
+            writer.WriteString("pattern", config.Blocks.ToString());
         }
         writer.WriteEndObject();
     }
@@ -124,7 +124,7 @@ internal static class ModelConfigJson
         {
             Name = Text(Required(root, "name", "\"my-model\""), "name"),
             Width = Int(Required(root, "width", "128"), "width"),
-            Pattern = ReadPattern(root, knownBlocks),
+            Blocks = ReadPattern(root, knownBlocks),
         };
         if (root.TryGetProperty("vocabulary", out JsonElement vocabulary))
         {
@@ -211,9 +211,9 @@ internal static class ModelConfigJson
         return json.ValueKind == JsonValueKind.Number && json.TryGetInt32(out int value) ? value : throw Wrong(json, key, "a whole number");
     }
 
-    private static double Real(JsonElement json, string key)
+    private static float Real(JsonElement json, string key)
     {
-        return json.ValueKind == JsonValueKind.Number && json.TryGetDouble(out double value) ? value : throw Wrong(json, key, "a number");
+        return json.ValueKind == JsonValueKind.Number && json.TryGetSingle(out float value) ? value : throw Wrong(json, key, "a number");
     }
 
     private static bool Flag(JsonElement json, string key)

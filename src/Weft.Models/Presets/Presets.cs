@@ -55,12 +55,12 @@ public static class Presets
         {
             Name = name.Length <= ModelConfig.MaxName ? name : $"{name[..(ModelConfig.MaxName - 3)]}...",
             Width = DefaultWidth,
-            Pattern = pattern,
+            Blocks = pattern,
         };
     }
 
     private static Preset Row(string name, string description, int width, string pattern)
     {
-        return new Preset(name, description, new ModelConfig { Name = name, Width = width, Pattern = Pattern.Parse(pattern) });
+        return new Preset(name, description, new ModelConfig { Name = name, Width = width, Blocks = Pattern.Parse(pattern) });
     }
 }

@@ -29,8 +29,8 @@ public class ModelConfigTests
         Width = 192,
         Context = 1024,
         TieEmbeddings = false,
-        NormEpsilon = 1e-6,
-        Pattern = Pattern.Parse("(3*mamba2 attention[heads=8])*4"),
+        NormEpsilon = 1e-6f,
+        Blocks = Pattern.Parse("(3*mamba2 attention[heads=8])*4"),
     };
 
     [Fact]
@@ -43,7 +43,7 @@ public class ModelConfigTests
     [Fact]
     public void WritesBlocks()
     {
-        byte[] json = (Config with { Pattern = Pattern.Parse("mamba2 attention[heads=8, rope]") }).ToJson(asBlocks: true);
+        byte[] json = (Config with { Blocks = Pattern.Parse("mamba2 attention[heads=8, rope]") }).ToJson(asBlocks: true);
         string blocks = string.Concat(Encoding.UTF8.GetString(json).Where(c => !char.IsWhiteSpace(c)));
         Assert.EndsWith("""
             "blocks":["mamba2",{"block":"attention","heads":8,"rope":true}]}
@@ -55,8 +55,8 @@ public class ModelConfigTests
     public void MostKeysMayBeLeftOut()
     {
         ModelConfig config = Read("\ufeff" + """{"weft": 1, "name": "m", "width": 64, "blocks": ["attention", {"block": "swiglu"}]}""");
-        Assert.Equal(new ModelConfig { Name = "m", Width = 64, Pattern = Pattern.Parse("attention swiglu") }, config);
-        Assert.Equal((256, 512, true, 1e-5), (config.Vocabulary, config.Context, config.TieEmbeddings, config.NormEpsilon));
+        Assert.Equal(new ModelConfig { Name = "m", Width = 64, Blocks = Pattern.Parse("attention swiglu") }, config);
+        Assert.Equal((256, 512, true, 1e-5f), (config.Vocabulary, config.Context, config.TieEmbeddings, config.NormEpsilon));
     }
 
     /// <summary>What replaces what in the whole file, and the message after the file's name.</summary>
@@ -81,6 +81,7 @@ public class ModelConfigTests
         { "1024", "0", "context 0 is out of range; give a whole number from 1 to 16777216" },
         { "false", "0", "tied is '0'; give true or false" },
         { "1E-06", "0", "norm_epsilon 0 is out of range; give a number above 0, at most 1, such as 1e-5" },
+        { "1E-06", "1e-60", "norm_epsilon 0 is out of range; give a number above 0, at most 1, such as 1e-5" },
         { "1E-06", "1e999", "norm_epsilon Infinity is out of range; give a number above 0, at most 1, such as 1e-5" },
         { "1E-06", "null", "norm_epsilon is 'null'; give a number" },
         { "\"(3*mamba2 attention[heads=8])*4\"", "[]", "pattern is '[]'; give a string" },
@@ -160,7 +161,7 @@ public class ModelConfigTests
         {
             Assert.Equal(preset.Name, preset.Config.Name);
             Assert.NotEmpty(preset.Description);
-            Assert.All(preset.Config.Pattern, block => Assert.Contains(block.Name, Known));
+            Assert.All(preset.Config.Blocks, block => Assert.Contains(block.Name, Known));
             Assert.Equal(preset.Config, Presets.Resolve(preset.Name, knownBlocks: Known));
             Assert.Equal(preset.Config, ModelConfig.Read(preset.Config.ToJson(), "preset", Known));
         }
@@ -171,9 +172,9 @@ public class ModelConfigTests
     {
         Assert.Equal(64, Presets.Resolve("hybrid", width: 64, knownBlocks: Known).Width);
         ModelConfig one = Presets.Resolve(" attention ", knownBlocks: Known);
-        Assert.Equal(("attention", Presets.DefaultWidth, 1), (one.Name, one.Width, one.Pattern.Count));
+        Assert.Equal(("attention", Presets.DefaultWidth, 1), (one.Name, one.Width, one.Blocks.Count));
         ModelConfig many = Presets.Resolve("mamba2 mamba2 attention", width: 96, knownBlocks: Known);
-        Assert.Equal(("2*mamba2 attention", 96, 3), (many.Name, many.Width, many.Pattern.Count));
+        Assert.Equal(("2*mamba2 attention", 96, 3), (many.Name, many.Width, many.Blocks.Count));
 
         string folder = Directory.CreateTempSubdirectory("weft-").FullName;
         try
