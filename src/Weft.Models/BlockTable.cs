@@ -19,7 +19,7 @@ public static class BlockTable
     {
         if (!Rows.TryGetValue(spec.Name, out Func<BlockOptions, Builder, Mixer>? create))
         {
-            throw new InputException($"block {index + 1}: there is no block '{spec.Name}'; nearest: {string.Join(", ", NearestNames.Of(spec.Name, Names, 3))}");
+            throw new InputException($"block {index}: there is no block '{spec.Name}'; nearest: {string.Join(", ", NearestNames.Of(spec.Name, Names, 3))}");
         }
 
         var options = new BlockOptions(spec, index);

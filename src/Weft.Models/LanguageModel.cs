@@ -16,12 +16,12 @@ public sealed class LanguageModel : Module
     {
         Config = config;
         Device = device;
-        var builder = new Builder(device, new RandomSource(seed), config.Width, config.Pattern.Count);
+        var builder = new Builder(device, new RandomSource(seed), config.Width, config.Blocks.Count);
         embedding = Learn(builder, "embedding.weight", new Shape(config.Vocabulary, config.Width), Initial.Normal(0.02f), decay: false);
-        blocks = new ResidualBlock[config.Pattern.Count];
+        blocks = new ResidualBlock[config.Blocks.Count];
         for (int i = 0; i < blocks.Length; i++)
         {
-            blocks[i] = Contain($"blocks.{i}", new ResidualBlock(builder, BlockTable.Create(config.Pattern[i], i, builder), (float)config.NormEpsilon));
+            blocks[i] = Contain($"blocks.{i}", new ResidualBlock(builder, BlockTable.Create(config.Blocks[i], i, builder), config.NormEpsilon));
         }
 
         finalNorm = Learn(builder, "norm.weight", new Shape(config.Width), Initial.Ones, decay: false);
@@ -58,7 +58,7 @@ public sealed class LanguageModel : Module
         }
 
         state.Position += tokens.Time;
-        return Ops.Linear(Ops.RmsNorm(x, finalNorm, (float)Config.NormEpsilon), head);
+        return Ops.Linear(Ops.RmsNorm(x, finalNorm, Config.NormEpsilon), head);
     }
 
     /// <summary>

@@ -4,7 +4,7 @@ namespace Weft.Models;
 
 /// <summary>
 /// What a mixer remembers of a batch of sequences. Each mixer derives its own type, whose slots are properties with names of the
-/// field: a recurrent state's slots keep their size (<see cref="StateTensor"/>), a cache grows with the tokens (<see cref="TokenCache"/>).
+/// field: a recurrent state's slots keep their size (<see cref="StateTensor"/>), a cache grows with the tokens (<c>TokenCache</c>).
 /// </summary>
 public abstract class MixerState
 {
@@ -156,7 +156,7 @@ public sealed class StateTensor : StateSlot, IDisposable
     {
         if (!zero)
         {
-            home.Device.Fill(home, 0);
+            home.Fill(0);
         }
 
         (onTape, empty, zero) = (null, true, true);

@@ -154,6 +154,9 @@ public sealed class Tensor : IDisposable
         return this;
     }
 
+    /// <summary>Sets every element to <paramref name="value"/>.</summary>
+    public void Fill(float value) => Device.Fill(this, value);
+
     /// <summary>Sets the gradient, if there is one, to zero.</summary>
     public void ClearGrad()
     {

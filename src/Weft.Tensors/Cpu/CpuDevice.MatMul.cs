@@ -15,7 +15,15 @@ public sealed unsafe partial class CpuDevice
         int batch = (int)(c.Shape.Count / Math.Max(1, (long)m * n));
         BatchedJob job = new()
         {
-            A = a.Pointer, B = b.Pointer, C = c.Pointer, M = m, N = n, K = k, TransposeA = transposeA, TransposeB = transposeB, Accumulate = accumulate,
+            A = a.Pointer,
+            B = b.Pointer,
+            C = c.Pointer,
+            M = m,
+            N = n,
+            K = k,
+            TransposeA = transposeA,
+            TransposeB = transposeB,
+            Accumulate = accumulate,
             Scratch = transposeB ? Shared((long)Pool.Workers * n * k) : null,
         };
         Pool.Run(ref job, batch);

@@ -59,11 +59,20 @@ public sealed unsafe partial class CpuDevice
             int rows = x.Shape.Rows, each = Math.Max(8, (rows + NormBlocks - 1) / NormBlocks);
             return new NormJob
             {
-                X = x.Pointer, XStride = x.RowStride, Rows = rows, Columns = x.Shape.Columns, Group = o.Group,
-                Weight = weight is null ? null : weight.Pointer, WeightPerGroup = weight is not null && weight.Shape.Count == o.Group,
-                Gate = gate is null ? null : gate.Pointer, GateStride = gate?.RowStride ?? 0,
-                Epsilon = o.Epsilon, Share = o.Euclidean ? 1 : 1f / o.Group, GateFirst = o.GateFirst,
-                RowsEach = each, Blocks = (rows + each - 1) / each,
+                X = x.Pointer,
+                XStride = x.RowStride,
+                Rows = rows,
+                Columns = x.Shape.Columns,
+                Group = o.Group,
+                Weight = weight is null ? null : weight.Pointer,
+                WeightPerGroup = weight is not null && weight.Shape.Count == o.Group,
+                Gate = gate is null ? null : gate.Pointer,
+                GateStride = gate?.RowStride ?? 0,
+                Epsilon = o.Epsilon,
+                Share = o.Euclidean ? 1 : 1f / o.Group,
+                GateFirst = o.GateFirst,
+                RowsEach = each,
+                Blocks = (rows + each - 1) / each,
             };
         }
 

@@ -50,8 +50,14 @@ public sealed unsafe partial class CpuDevice
         var tiles = new Tiles(weight.Shape, true);
         AdamWJob job = new()
         {
-            Tiles = tiles, W = weight.Pointer, G = gradient.Pointer, M = mean.Pointer, V = variance.Pointer, Step = step,
-            Correct1 = (float)(1 / (1 - Math.Pow(step.Beta1, step.Step))), Correct2 = (float)(1 / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step))),
+            Tiles = tiles,
+            W = weight.Pointer,
+            G = gradient.Pointer,
+            M = mean.Pointer,
+            V = variance.Pointer,
+            Step = step,
+            Correct1 = (float)(1 / (1 - Math.Pow(step.Beta1, step.Step))),
+            Correct2 = (float)(1 / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step))),
         };
         Pool.Run(ref job, tiles.Count);
     }
