@@ -8,6 +8,7 @@ public static class BlockTable
     private static readonly SortedDictionary<string, Func<BlockOptions, Builder, Mixer>> Rows = new(StringComparer.Ordinal)
     {
         ["mamba2"] = Mamba2.Create,
+        ["attention"] = Attention.Create,
         ["swiglu"] = SwiGlu.Create,
     };
 
