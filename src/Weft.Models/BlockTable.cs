@@ -7,6 +7,7 @@ public static class BlockTable
 {
     private static readonly SortedDictionary<string, Func<BlockOptions, Builder, Mixer>> Rows = new(StringComparer.Ordinal)
     {
+        ["gated-deltanet"] = GatedDeltaNet.Create,
         ["swiglu"] = SwiGlu.Create,
     };
 
