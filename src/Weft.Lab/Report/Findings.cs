@@ -9,7 +9,7 @@ public static class Findings
     /// <summary>With one seed, differences in bits per byte below this are taken for noise.</summary>
     public const double SingleSeedDoubt = 0.02;
 
-    /// <summary>A second copy that saves less than this many bits per byte counts as not recalled.</summary>
+    /// <summary>A second copy that saves less than this many bits per byte counts as not recalled, and two savings closer than this as equal.</summary>
     public const double RecallFloor = 0.05;
 
     /// <summary>Speeds within this ratio count as equal: they are timed once.</summary>
@@ -96,10 +96,12 @@ public static class Findings
             if (useful.All(m => m == small || At(m, context).StateBytes > At(small, context).StateBytes))
                 advice.Add((small.Name, $"the least memory per sequence at {Tokens(context)}"));
         }
-        IEnumerable<(string Who, string Where)> recall = Ranges(report.Context)
-            .Select(range => (Best: useful.Where(m => m.Recall.Any(range.Chosen)).MaxBy(m => MeanGain(m, range.Chosen)), range.Where, range.Chosen))
-            .Where(r => r.Best is not null && MeanGain(r.Best, r.Chosen) >= RecallFloor)
-            .Select(r => (r.Best!.Name, r.Where));
+        IEnumerable<(string Who, string Where)> recall =
+            from range in Ranges(report.Context)
+            let gains = useful.Where(m => m.Recall.Any(range.Chosen)).Select(m => (m.Name, Gain: MeanGain(m, range.Chosen))).ToArray()
+            let most = gains.Select(g => g.Gain).DefaultIfEmpty().Max()
+            where most >= RecallFloor
+            select (List(gains.Where(g => most - g.Gain < RecallFloor).OrderByDescending(g => g.Gain).Select(g => g.Name), "or"), range.Where);
         advice.AddRange(recall.GroupBy(r => r.Who, r => r.Where).Select(r => (r.Key, $"repeating what it read {List(r)} the training context")));
         findings.Add($"Which to take: {string.Join("; ", advice.GroupBy(a => a.Who, a => a.For).Select(a => $"{a.Key} for {List(a)}{Price(a.Key)}"))}.");
 
@@ -149,7 +151,7 @@ public static class Findings
     private static string Reach(ModelResult model, Func<RecallPoint, bool> chosen)
     {
         RecallPoint[] points = [.. model.Recall.Where(chosen).OrderBy(r => r.Distance)];
-        int reached = points.TakeWhile(r => r.Gain >= RecallFloor).Count();
+        int reached = points.TakeWhile(r => Gain(r) >= RecallFloor).Count();
         return reached == 0 ? $"below {RecallFloor} at once" : $"at least {RecallFloor} {(reached == points.Length ? "at every distance" : $"up to {Tokens(points[reached - 1].Distance)}")}";
     }
 
@@ -279,7 +281,10 @@ public static class Findings
     private static (string Where, Func<RecallPoint, bool> Chosen)[] Ranges(int context) =>
         [("within", r => r.Distance < context), ("past", r => r.Distance >= context)];
 
-    private static double MeanGain(ModelResult m, Func<RecallPoint, bool> chosen) => m.Recall.Where(chosen).Average(r => r.Gain);
+    /// <summary>Bits per byte that having read the passage before saves.</summary>
+    private static double Gain(RecallPoint r) => r.First - r.Second;
+
+    private static double MeanGain(ModelResult m, Func<RecallPoint, bool> chosen) => m.Recall.Where(chosen).Average(Gain);
 
     private static DecodePoint At(ModelResult m, int context) => m.Decode.First(d => d.Context == context);
 

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Weft.Models.Checkpoints;
+using Weft.Tensors;
 
 namespace Weft.Lab.Report;
 
@@ -10,8 +12,9 @@ namespace Weft.Lab.Report;
 /// </summary>
 public static partial class HtmlReport
 {
-    /// <summary>Writes the page, to a temporary name that is then renamed.</summary>
-    public static void Write(ComparisonReport report, string path) => AtomicFile.Write(path, Render(report));
+    /// <summary>Writes the page; the file is whole or not there.</summary>
+    /// <exception cref="InputException">It cannot be written.</exception>
+    public static void Write(ComparisonReport report, string path) => AtomicFile.WriteAllText(path, Render(report));
 
     internal static string Render(ComparisonReport report)
     {

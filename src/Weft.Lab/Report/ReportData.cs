@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Weft.Models.Checkpoints;
 using Weft.Tensors;
 
 namespace Weft.Lab.Report;
@@ -36,8 +37,9 @@ public sealed record ComparisonReport
     /// <summary>What was found, in plain words: see <see cref="Report.Findings"/>.</summary>
     public IReadOnlyList<string> Findings { get; init; } = [];
 
-    /// <summary>Writes the report as JSON, to a temporary name that is then renamed: the file is whole or not there.</summary>
-    public void Write(string path) => AtomicFile.Write(path, JsonSerializer.Serialize(this, ReportJson.Default.ComparisonReport) + "\n");
+    /// <summary>Writes the report as JSON; the file is whole or not there.</summary>
+    /// <exception cref="InputException">It cannot be written.</exception>
+    public void Write(string path) => AtomicFile.WriteAllText(path, JsonSerializer.Serialize(this, ReportJson.Default.ComparisonReport) + "\n");
 
     /// <summary>Reads a report.</summary>
     /// <exception cref="InputException">The file is missing, unreadable, not a report, or of another version.</exception>
@@ -48,25 +50,20 @@ public sealed record ComparisonReport
         {
             using FileStream file = File.OpenRead(path);
             if (file.Length > limit)
-                throw new InputException($"{path}: {file.Length:N0} bytes is too large for a report.");
+                throw new InputException($"{AtomicFile.Quote(path)} has {file.Length} bytes, too many for a comparison report");
             using JsonDocument json = JsonDocument.Parse(file);
-            if (json.RootElement.ValueKind != JsonValueKind.Object)
-                throw new InputException($"{path}: not a comparison report.");
-            if (json.RootElement.TryGetProperty("version", out JsonElement version)
-                && !(version.ValueKind == JsonValueKind.Number && version.TryGetInt32(out int number) && number == CurrentVersion))
-                throw new InputException($"{path}: report version {version.GetRawText()}, but this program reads version {CurrentVersion}; run the comparison again.");
+            if (json.RootElement.ValueKind != JsonValueKind.Object || !json.RootElement.TryGetProperty("version", out JsonElement version) || version.ValueKind != JsonValueKind.Number)
+                throw new InputException($"{AtomicFile.Quote(path)} is not a comparison report");
+            if (!version.TryGetInt32(out int number) || number != CurrentVersion)
+                throw new InputException($"{AtomicFile.Quote(path)} is a comparison report of version {version.GetRawText()}, and this program reads version {CurrentVersion}; run the comparison again");
             ComparisonReport? report = json.Deserialize(ReportJson.Default.ComparisonReport);
             if (report is null || report.Models.Any(m => m is null || m.Curve.Concat<object>(m.Decode).Concat(m.Recall).Contains(null)) || report.Findings.Contains(null))
-                throw new InputException($"{path}: a comparison report holds null where an entry is needed.");
+                throw new InputException($"{AtomicFile.Quote(path)} is not a comparison report: it holds null where an entry is needed");
             return report;
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException || AtomicFile.IsFileProblem(e))
         {
-            throw new InputException($"{path}: not a comparison report: {e.Message.ReplaceLineEndings(" ")}", e);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new InputException($"{path}: cannot be read: {e.Message}", e);
+            throw AtomicFile.Problem("read a comparison report from", path, e);
         }
     }
 }
@@ -133,31 +130,6 @@ public sealed record ModelResult
 /// <param name="BitsPerByte">Held-out bits per byte.</param>
 public sealed record CurvePoint(int Seed, double Flops, long Bytes, double Seconds, double BitsPerByte);
 
-/// <summary>Decoding one sequence at one context.</summary>
-/// <param name="Context">Tokens already in the state.</param>
-/// <param name="TokensPerSecond">Tokens per second, one after another.</param>
-/// <param name="StateBytes">Bytes of the state.</param>
-/// <param name="Measured">Whether the speed was timed; otherwise it is computed from shorter contexts.</param>
-public sealed record DecodePoint(int Context, double TokensPerSecond, long StateBytes, bool Measured);
-
-/// <summary>Recall of held-out passages at one distance.</summary>
-/// <param name="Distance">Bytes between the start of a passage and the start of its repetition.</param>
-/// <param name="First">Bits per byte on the first copy.</param>
-/// <param name="Second">Bits per byte on the second copy.</param>
-/// <param name="Passages">Passages averaged.</param>
-public sealed record RecallPoint(int Distance, double First, double Second, int Passages)
-{
-    /// <summary>Bits per byte that having seen the passage before saves.</summary>
-    [JsonIgnore]
-    public double Gain => First - Second;
-}
-
-/// <summary>Compressors on the held-out text, in bits per byte; NaN where not measured.</summary>
-/// <param name="Order0">The entropy of single bytes.</param>
-/// <param name="Gzip">gzip -9.</param>
-/// <param name="Brotli">Brotli 11.</param>
-public sealed record Baselines(double Order0, double Gzip, double Brotli);
-
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
@@ -181,24 +153,5 @@ internal sealed class FiniteOrNullConverter : JsonConverter<double>
     {
         if (double.IsFinite(value)) writer.WriteNumberValue(value);
         else writer.WriteNullValue();
-    }
-}
-
-internal static class AtomicFile
-{
-    /// <summary>Writes UTF-8 text under a temporary name beside <paramref name="path"/>, then renames it.</summary>
-    public static void Write(string path, string text)
-    {
-        string temporary = $"{path}.{Environment.ProcessId}.tmp";
-        try
-        {
-            File.WriteAllText(temporary, text);
-            File.Move(temporary, path, overwrite: true);
-        }
-        catch
-        {
-            File.Delete(temporary);
-            throw;
-        }
     }
 }

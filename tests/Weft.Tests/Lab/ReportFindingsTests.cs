@@ -1,3 +1,4 @@
+using Weft.Lab;
 using Weft.Lab.Report;
 using static Weft.Tests.Lab.ReportSamples;
 
@@ -78,7 +79,7 @@ public class ReportFindingsTests
     [Fact]
     public void Baselines_not_measured_are_not_spoken_of()
     {
-        ComparisonReport report = Report(Model("a", 2.7), Model("b", 3.1)) with { Baselines = new(double.NaN, double.NaN, double.NaN) };
+        ComparisonReport report = Report(Model("a", 2.7), Model("b", 3.1)) with { Baselines = new(0, double.NaN, double.NaN, double.NaN) };
         IReadOnlyList<string> findings = Findings.Derive(report);
         Assert.DoesNotContain(findings, f => f.StartsWith("Compressors", StringComparison.Ordinal));
         Assert.Contains("every compressor", findings[^1], StringComparison.Ordinal);
@@ -101,6 +102,10 @@ public class ReportFindingsTests
         Says(Find(report, "Recall past the training context"), "1k to 16k bytes later", "b 0.14 (at least 0.05 up to 4k)", "a -0.40 (below 0.05 at once)", "worse than the first");
         Says(Find(report, "Which to take"), "a for the smallest bits/byte and repeating what it read within the training context", "b for repeating what it read past the training context, at a cost of 0.100 bits/byte");
     }
+
+    [Fact]
+    public void Savings_closer_than_the_floor_are_equal() =>
+        Says(Find(Report(Model("a", 2.3) with { Recall = Recalls(.50) }, Model("b", 2.4) with { Recall = Recalls(.53) }), "Which to take"), "b or a for repeating what it read within the training context");
 
     [Fact]
     public void Without_any_gain_nobody_recalls()

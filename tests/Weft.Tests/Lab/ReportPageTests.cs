@@ -48,17 +48,20 @@ public sealed class ReportPageTests : IDisposable
         Assert.DoesNotMatch("<(script|img|iframe)[^>]*\\ssrc=|<link[^>]*href=\"(?!data:)|@import|url\\(", page[..page.IndexOf("Licensed to the Apache", StringComparison.Ordinal)]);
     }
 
-    public static TheoryData<string, ComparisonReport> Pages => new()
+    private static readonly Dictionary<string, ComparisonReport> Reports = new()
     {
-        { "three seeds", Typical(3) },
-        { "one seed, hostile names", Typical(1) with { Corpus = new(Hostile, 3, 2, 1), Models = [.. Typical(1).Models.Select((m, i) => m with { Name = $"{Hostile}{i}" })], Findings = [Hostile] } },
-        { "one diverged, nothing else measured", Report(Model("lost", double.NaN), Model("bare", 2.4)) with { Baselines = new(double.NaN, double.NaN, double.NaN) } },
+        ["three seeds"] = Typical(3),
+        ["one seed, hostile names"] = Typical(1) with { Corpus = new(Hostile, 3, 2, 1), Models = [.. Typical(1).Models.Select((m, i) => m with { Name = $"{Hostile}{i}" })], Findings = [Hostile] },
+        ["one diverged, nothing else measured"] = Report(Model("lost", double.NaN), Model("bare", 2.4)) with { Baselines = new(0, double.NaN, double.NaN, double.NaN) },
     };
 
+    public static TheoryData<string> Names => [.. Reports.Keys];
+
     [Theory]
-    [MemberData(nameof(Pages), DisableDiscoveryEnumeration = true)]
-    public async Task Every_chart_is_drawn_in_a_browser(string name, ComparisonReport report)
+    [MemberData(nameof(Names))]
+    public async Task Every_chart_is_drawn_in_a_browser(string name)
     {
+        ComparisonReport report = Reports[name];
         string? browser = FindBrowser();
         if (browser is null)
             Assert.Skip("No Chromium, Chrome or Edge is installed, so the report page was not opened.");

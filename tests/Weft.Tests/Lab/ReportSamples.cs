@@ -1,3 +1,4 @@
+using Weft.Lab;
 using Weft.Lab.Report;
 
 namespace Weft.Tests.Lab;
@@ -27,7 +28,7 @@ internal static class ReportSamples
             Machine = new("AMD EPYC 9555", 2, 2, "AVX-512", "Linux 6.8", ".NET 10.0.1"),
             Command = "weft compare sotu.txt --models transformer,mamba2,hybrid --budget 3e13flop --context 512 --seeds 3",
             Models = models,
-            Baselines = new(4.412, 2.956, 2.561),
+            Baselines = new(200_000, 4.412, 2.956, 2.561),
         };
         return report with { Findings = Findings.Derive(report) };
     }
