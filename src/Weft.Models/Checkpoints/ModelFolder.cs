@@ -1,7 +1,4 @@
-using System.Buffers.Binary;
-using System.Runtime.InteropServices;
 using System.Security.Cryptography;
-using System.Text;
 using Weft.Tensors;
 
 namespace Weft.Models.Checkpoints;
@@ -33,14 +30,7 @@ public static class ModelFolder
     {
         ArgumentNullException.ThrowIfNull(model);
         AtomicFile.WriteAllBytes(Path.Combine(folder, ConfigFile), model.Config.ToJson());
-        Parameter[] parameters = [.. model.Parameters()];
-        using var weights = new SafetensorsWriter(Path.Combine(folder, WeightsFile), parameters.Select(p => EntryOf(p.Name, p.Tensor.Shape)));
-        foreach (Parameter parameter in parameters)
-        {
-            weights.Write(parameter.Name, parameter.Tensor.ToArray());
-        }
-
-        weights.Commit();
+        TensorFile.Save(Path.Combine(folder, WeightsFile), model.Parameters().Select(p => (p.Name, p.Tensor)));
     }
 
     /// <summary>Builds the model that a folder holds, on <paramref name="device"/>.</summary>
@@ -54,15 +44,12 @@ public static class ModelFolder
         }
 
         ModelConfig config = Open(path, ConfigFile, file => ModelConfig.Load(file, BlockTable.Names));
-        using SafetensorsFile weights = Open(path, WeightsFile, SafetensorsFile.Open);
-        string name = Path.Combine(path, WeightsFile);
         var model = new LanguageModel(config, device, seed: 0);
-        RequireNames(weights, [.. model.Parameters().Select(p => p.Name)], name);
-        foreach (Parameter parameter in model.Parameters())
+        Open(path, WeightsFile, file =>
         {
-            Read(weights, parameter.Name, parameter.Tensor, name);
-        }
-
+            TensorFile.Load(file, model.Parameters().Select(p => (p.Name, p.Tensor)));
+            return true;
+        });
         return model;
     }
 
@@ -76,14 +63,14 @@ public static class ModelFolder
         hash.AppendData(model.Config.ToJson());
         foreach (Parameter parameter in model.Parameters())
         {
-            Append(hash, parameter.Name, parameter.Tensor.Shape, parameter.Tensor.ToArray());
+            TensorFile.Append(hash, parameter.Name, parameter.Tensor.Shape, parameter.Tensor.ToArray());
         }
 
-        return Text(hash);
+        return TensorFile.Text(hash);
     }
 
     /// <summary>Opens a file of a folder's valid version; once more if a publication moved it away in the same moment.</summary>
-    internal static T Open<T>(string folder, string name, Func<string, T> open)
+    private static T Open<T>(string folder, string name, Func<string, T> open)
     {
         try
         {
@@ -94,68 +81,4 @@ public static class ModelFolder
             return open(AtomicFolder.PathOf(folder, name));
         }
     }
-
-    /// <summary>How a tensor is declared in a file.</summary>
-    internal static SafetensorsEntry EntryOf(string name, Shape shape)
-    {
-        var lengths = new long[shape.Rank];
-        for (int i = 0; i < lengths.Length; i++)
-        {
-            lengths[i] = shape[i];
-        }
-
-        return new SafetensorsEntry(name, SafetensorsType.F32, lengths);
-    }
-
-    /// <summary>Refuses a file that lacks one of these tensors or holds another.</summary>
-    internal static void RequireNames(SafetensorsFile file, HashSet<string> names, string path)
-    {
-        string? missing = names.Where(n => !file.Contains(n)).Min(StringComparer.Ordinal);
-        string? extra = file.Names.Where(n => !names.Contains(n)).Min(StringComparer.Ordinal);
-        if (missing is not null || extra is not null)
-        {
-            throw SafetensorsFile.Bad(path, missing is not null
-                ? $"it lacks the tensor {AtomicFile.Quote(missing)}" + (extra is null ? "" : $" and holds {AtomicFile.Quote(extra)} instead")
-                : $"it holds the tensor {AtomicFile.Quote(extra!)}, which this model does not have");
-        }
-    }
-
-    /// <summary>Reads a tensor of a file into one of equal shape.</summary>
-    internal static void Read(SafetensorsFile file, string name, Tensor destination, string path)
-    {
-        SafetensorsEntry expected = EntryOf(name, destination.Shape), found = file.Info(name);
-        if (!found.Shape.AsSpan().SequenceEqual(expected.Shape))
-        {
-            throw SafetensorsFile.Bad(path, name, $"its shape is {found.ShapeText} where this model's is {expected.ShapeText}");
-        }
-
-        var values = new float[destination.Shape.Count];
-        file.ReadFloat32(name, values);
-        destination.Set(values);
-    }
-
-    /// <summary>Adds an array to a hash: its name, shape and values.</summary>
-    internal static void Append(IncrementalHash hash, string name, Shape shape, ReadOnlySpan<float> values)
-    {
-        hash.AppendData(Encoding.UTF8.GetBytes($"\n{name} {shape}\n"));
-        if (BitConverter.IsLittleEndian)
-        {
-            for (int i = 0; i < values.Length; i += 1 << 24) // a span of bytes is shorter than one of floats may be
-            {
-                hash.AppendData(MemoryMarshal.AsBytes(values[i..Math.Min(values.Length, i + (1 << 24))]));
-            }
-        }
-        else
-        {
-            Span<byte> one = stackalloc byte[sizeof(float)];
-            foreach (float value in values)
-            {
-                BinaryPrimitives.WriteSingleLittleEndian(one, value);
-                hash.AppendData(one);
-            }
-        }
-    }
-
-    /// <summary>A hash's first 16 bytes, in hexadecimal.</summary>
-    internal static string Text(IncrementalHash hash) => Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16));
 }

@@ -30,7 +30,7 @@ public static class StateFile
             [BatchKey] = state.Batch.ToString(CultureInfo.InvariantCulture),
         };
         metadata[ChecksumKey] = Checksum(metadata, arrays);
-        using var file = new SafetensorsWriter(path, arrays.Select(a => ModelFolder.EntryOf(a.Name, a.Shape)), metadata);
+        using var file = new SafetensorsWriter(path, arrays.Select(a => TensorFile.EntryOf(a.Name, a.Shape)), metadata);
         foreach ((string name, _, float[] values) in arrays)
         {
             file.Write(name, values);
@@ -88,7 +88,7 @@ public static class StateFile
             }
         }
 
-        ModelFolder.RequireNames(file, wanted, path);
+        TensorFile.RequireNames(file, wanted, path);
         state.Position = position;
         return state;
 
@@ -130,9 +130,9 @@ public static class StateFile
 
         foreach ((string name, Shape shape, float[] values) in arrays.OrderBy(a => a.Name, StringComparer.Ordinal))
         {
-            ModelFolder.Append(hash, name, shape, values);
+            TensorFile.Append(hash, name, shape, values);
         }
 
-        return ModelFolder.Text(hash);
+        return TensorFile.Text(hash);
     }
 }
