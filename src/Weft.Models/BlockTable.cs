@@ -7,6 +7,9 @@ public static class BlockTable
 {
     private static readonly SortedDictionary<string, Func<BlockOptions, Builder, Mixer>> Rows = new(StringComparer.Ordinal)
     {
+        ["attention"] = Attention.Create,
+        ["gated-deltanet"] = GatedDeltaNet.Create,
+        ["mamba2"] = Mamba2.Create,
         ["swiglu"] = SwiGlu.Create,
     };
 

@@ -92,6 +92,12 @@ public abstract class StateSlot(string name)
     /// <summary>Starts where <paramref name="source"/>, a slot of the same kind and shape, stands, through copies on a tape; see <see cref="MixerState.Follow"/>.</summary>
     public abstract void Follow(StateSlot source, Tape tape);
 
+    /// <summary>
+    /// Fills the slot with synthetic content, as if <paramref name="tokens"/> tokens had been seen: the time that a step takes does not
+    /// depend on the values, so decoding at a long context can be timed without the prefill.
+    /// </summary>
+    public abstract void FillForMeasurement(long tokens, RandomSource random);
+
     /// <summary>Moves the content from a tape to the slot's own memory.</summary>
     public abstract void Detach();
 
@@ -177,6 +183,15 @@ public sealed class StateTensor : StateSlot, IDisposable
 
     /// <inheritdoc/>
     public override void Follow(StateSlot source, Tape tape) => After(Ops.Copy(((StateTensor)source).Current, tape));
+
+    /// <inheritdoc/>
+    public override void FillForMeasurement(long tokens, RandomSource random)
+    {
+        var values = new float[Shape.Count];
+        random.FillGaussian(values, 0.1f);
+        home.Set(values);
+        (onTape, empty, zero) = (null, false, false);
+    }
 
     /// <inheritdoc/>
     public override void CopyTo(StateSlot other)

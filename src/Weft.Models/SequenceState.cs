@@ -57,6 +57,17 @@ public sealed class SequenceState
         Position = 0;
     }
 
+    /// <summary>Fills the state with synthetic content, as if <paramref name="tokens"/> tokens had been seen; see <see cref="StateSlot.FillForMeasurement"/>.</summary>
+    public void FillForMeasurement(long tokens, RandomSource random)
+    {
+        foreach (StateSlot slot in Layers.SelectMany(l => l.Slots))
+        {
+            slot.FillForMeasurement(tokens, random);
+        }
+
+        Position = tokens;
+    }
+
     /// <summary>Moves what a recorded pass left on its tape into the state's own memory; needed only when the state outlives that tape's reset.</summary>
     public void Detach()
     {

@@ -46,7 +46,7 @@ public static class MixerTable
         new("mamba2[state=8, head-dim=16, groups=2, chunk=32]", 32, 32),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
-        new("swiglu[hidden=40]", 32, 1),
+        new("swiglu[hidden=40]", 32, 16),
     ];
 
     /// <summary>The rows as theory data: their index and, for the test's name, their text.</summary>

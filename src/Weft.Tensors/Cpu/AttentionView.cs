@@ -1,0 +1,88 @@
+namespace Weft.Tensors.Cpu;
+
+/// <summary>A tensor [B,T,W] as pointers and strides, in floats.</summary>
+internal readonly unsafe struct TokenRows
+{
+    private readonly float* data;
+    private readonly nint batchStride;
+
+    public TokenRows(Tensor? x)
+    {
+        if (x is not null)
+        {
+            data = x.Pointer;
+            Stride = x.RowStride;
+            batchStride = (nint)x.Shape[1] * x.RowStride;
+        }
+    }
+
+    /// <summary>From one token's row to the next.</summary>
+    public nint Stride { get; }
+
+    public bool IsNull => data is null;
+
+    public float* At(int batch, int row, int column) => data + (batch * batchStride) + (row * Stride) + column;
+}
+
+/// <summary>A run of keys that lie in one piece: rows of the past or of the sequence itself.</summary>
+internal readonly record struct KeyRun(bool Past, int Row, int Count);
+
+/// <summary>
+/// The operands of attention as its jobs see them: tokens by absolute position, wherever they lie. Keys have positions
+/// <see cref="First"/> to <see cref="End"/> - 1, queries <see cref="Position"/> to <see cref="End"/> - 1.
+/// </summary>
+internal readonly unsafe struct AttentionView
+{
+    public const int Tile = Device.AttentionTile;
+
+    public AttentionView(Tensor q, Tensor k, Tensor v, in AttentionPast past, in AttentionOptions options, long position)
+    {
+        (Batch, Tokens) = (q.Shape[0], q.Shape[1]);
+        (Heads, KeyHeads, HeadDim, Scale, window) = (options.Heads, options.KeyHeads, options.HeadDim, options.Scale, options.Window);
+        (Position, First, End) = (position, position - past.Length, position + Tokens);
+        (Q, K, V) = (new TokenRows(q), new TokenRows(k), new TokenRows(v));
+        if (past.Length > 0)
+        {
+            (PastK, PastV) = (new TokenRows(past.Keys), new TokenRows(past.Values));
+            (pastStart, pastRows) = (past.Start, past.Keys!.Shape[1]);
+        }
+    }
+
+    public readonly TokenRows Q, K, V, PastK, PastV;
+    public readonly long Position, First, End;
+    public readonly int Batch, Tokens, Heads, KeyHeads, HeadDim;
+    public readonly float Scale;
+    private readonly int window, pastStart, pastRows;
+
+    /// <summary>The heads of queries that share a head of keys.</summary>
+    public int Group => Heads / KeyHeads;
+
+    /// <summary>The first key that the query at a position sees.</summary>
+    public long FirstKey(long query) => window == 0 ? First : Math.Max(First, query - window + 1);
+
+    /// <summary>The first query that does not see the key at a position any more.</summary>
+    public long EndQuery(long key) => window == 0 ? End : Math.Min(End, key + window);
+
+    /// <summary>The end of the tile that a position lies in, but not past <paramref name="end"/>.</summary>
+    public static long TileEnd(long position, long end) => Math.Min(end, ((position / Tile) + 1) * Tile);
+
+    /// <summary>The keys from <paramref name="key"/> on, up to <paramref name="end"/>, that lie in one piece.</summary>
+    public KeyRun Run(long key, long end)
+    {
+        if (key >= Position)
+        {
+            return new KeyRun(false, (int)(key - Position), (int)(end - key));
+        }
+
+        int row = (int)((pastStart + (key - First)) % pastRows);
+        return new KeyRun(true, row, (int)Math.Min(Math.Min(end, Position) - key, pastRows - row));
+    }
+
+    public float* Keys(KeyRun run, int batch, int keyHead) => (run.Past ? PastK : K).At(batch, run.Row, keyHead * HeadDim);
+
+    public float* Values(KeyRun run, int batch, int keyHead) => (run.Past ? PastV : V).At(batch, run.Row, keyHead * HeadDim);
+
+    public nint KeyStride(KeyRun run) => run.Past ? PastK.Stride : K.Stride;
+
+    public nint ValueStride(KeyRun run) => run.Past ? PastV.Stride : V.Stride;
+}

@@ -1,0 +1,118 @@
+namespace Weft.Tensors.Cpu;
+
+public sealed unsafe partial class CpuDevice
+{
+    // Keys that one item of decoding reads: enough to outweigh its start, few enough to spread one sequence over the threads.
+    private const int DecodeRange = 256;
+
+    /// <summary>
+    /// Attention of one new token a sequence: bound by reading the cache, once and in order. The keys are cut into ranges at absolute
+    /// positions; each gives, per head, the softmax over its own keys, and these are combined in order: the bits depend on neither
+    /// the threads nor their timing.
+    /// </summary>
+    private void Decode(in AttentionView view, Tensor y)
+    {
+        long first = view.FirstKey(view.Position) / DecodeRange;
+        int ranges = (int)((view.Position / DecodeRange) - first + 1);
+        int result = DecodeJob.ResultFloats(view.HeadDim), scores = view.Heads * DecodeRange;
+        nint results = (nint)view.Batch * ranges * view.Heads * result;
+        float* memory = Pool.Scratch(0, results + ((nint)scores * Pool.Workers));
+        DecodeJob job = new() { View = view, FirstRange = first, Ranges = ranges, Results = memory, Scores = memory + results };
+        Pool.Run(ref job, view.Batch * ranges);
+        CombineJob combine = new() { View = view, Y = new TokenRows(y), Ranges = ranges, Results = memory };
+        Pool.Run(ref combine, view.Batch * view.Heads);
+    }
+
+    private struct DecodeJob : IJob
+    {
+        // Keys whose rows are read for all heads before the next ones': memory is walked in order.
+        private const int Block = 32;
+
+        public AttentionView View;
+        public long FirstRange;
+        public int Ranges;
+        public float* Results, Scores;
+
+        /// <summary>Per batch, range and head: the largest score, the sum of exponentials, 14 unused, and the weighted sum of values.</summary>
+        public static int ResultFloats(int headDim) => 16 + ((headDim + 15) / 16 * 16);
+
+        public readonly void Run(int index, int worker)
+        {
+            int batch = index / Ranges, headDim = View.HeadDim, group = View.Group;
+            long range = FirstRange + (index % Ranges);
+            long k0 = Math.Max(View.FirstKey(View.Position), range * DecodeRange), k1 = Math.Min(View.End, (range + 1) * DecodeRange);
+            int keys = (int)(k1 - k0), size = ResultFloats(headDim);
+            float* s = Scores + ((nint)worker * View.Heads * DecodeRange);
+            float* results = Results + ((nint)index * View.Heads * size);
+
+            for (int i = 0; i < keys;)
+            {
+                KeyRun run = Next(k0 + i, k1);
+                for (int keyHead = 0; keyHead < View.KeyHeads; keyHead++)
+                {
+                    int head = keyHead * group;
+                    SmallGemm.Dots(group, run.Count, headDim, View.Q.At(batch, 0, head * headDim), headDim,
+                        View.Keys(run, batch, keyHead), View.KeyStride(run), s + (head * DecodeRange) + i, DecodeRange, 0, View.Scale);
+                }
+
+                i += run.Count;
+            }
+
+            for (int head = 0; head < View.Heads; head++)
+            {
+                float* scores = s + (head * DecodeRange), result = results + (head * size);
+                result[0] = Simd.Max(keys, scores);
+                result[1] = AttentionKernel.ExpSum(scores, keys, result[0]);
+            }
+
+            for (int i = 0; i < keys;)
+            {
+                KeyRun run = Next(k0 + i, k1);
+                for (int keyHead = 0; keyHead < View.KeyHeads; keyHead++)
+                {
+                    int head = keyHead * group;
+                    SmallGemm.NN(group, headDim, run.Count, s + (head * DecodeRange) + i, DecodeRange,
+                        View.Values(run, batch, keyHead), View.ValueStride(run), results + (head * size) + 16, size, i == 0 ? 0 : 1);
+                }
+
+                i += run.Count;
+            }
+        }
+
+        private readonly KeyRun Next(long key, long end) => View.Run(key, Math.Min(end, key + Block));
+    }
+
+    /// <summary>One head's output: the ranges' sums, each scaled to the largest score of all.</summary>
+    private struct CombineJob : IJob
+    {
+        public AttentionView View;
+        public TokenRows Y;
+        public int Ranges;
+        public float* Results;
+
+        public readonly void Run(int index, int worker)
+        {
+            int batch = index / View.Heads, head = index % View.Heads, size = DecodeJob.ResultFloats(View.HeadDim);
+            float* results = Results + ((((nint)batch * Ranges * View.Heads) + head) * size);
+            nint next = (nint)View.Heads * size;
+            float max = float.NegativeInfinity;
+            for (int i = 0; i < Ranges; i++)
+            {
+                max = MathF.Max(max, results[i * next]);
+            }
+
+            float* y = Y.At(batch, 0, head * View.HeadDim);
+            new Span<float>(y, View.HeadDim).Clear();
+            float sum = 0;
+            for (int i = 0; i < Ranges; i++)
+            {
+                float* result = results + (i * next);
+                float weight = MathF.Exp(result[0] - max);
+                sum += weight * result[1];
+                Simd.Axpy(View.HeadDim, weight, result + 16, y);
+            }
+
+            Simd.Scale(View.HeadDim, 1 / sum, y);
+        }
+    }
+}

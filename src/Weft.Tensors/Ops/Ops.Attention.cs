@@ -1,0 +1,169 @@
+namespace Weft.Tensors;
+
+public static partial class Ops
+{
+    /// <summary>
+    /// Rotary positions (Su et al., arXiv 2104.09864): in each head of <paramref name="headDim"/> columns of <paramref name="x"/>
+    /// [B,T,heads headDim], the pair (i, i + r/2) turns by the angle p theta^(-2i/r), where p is the token's position - the first
+    /// token's is <paramref name="position"/> - and r = <paramref name="rotary"/> the columns that turn (0: all); the other columns
+    /// pass. Halves, not neighbours, are paired, as in Llama and GPT-NeoX.
+    /// </summary>
+    public static Tensor Rope(Tensor x, int headDim, long position, float theta, int rotary = 0)
+    {
+        rotary = rotary == 0 ? headDim : rotary;
+        Require(x.Shape.Rank == 3 && headDim > 0 && x.Shape.Columns % headDim == 0, "Rope", x);
+        if (rotary < 2 || rotary > headDim || rotary % 2 != 0 || position < 0 || !(theta > 0))
+        {
+            throw new ArgumentException($"rotary positions need an even number of columns up to {headDim}, a position from 0 and a positive theta, not {rotary}, {position} and {theta}");
+        }
+
+        var options = new RopeOptions(headDim, rotary, theta, position);
+        Tape tape = TapeOf(x);
+        Tensor y = tape.Empty(x.Shape);
+        tape.Device.Rope(x, options, inverse: false, y, accumulate: false);
+        if (Records(tape, x))
+        {
+            RopeNode node = tape.Record<RopeNode>(y);
+            (node.X, node.Options) = (x, options);
+        }
+
+        return y;
+    }
+
+    private sealed class RopeNode : Node
+    {
+        internal Tensor X = null!;
+        internal RopeOptions Options;
+
+        // A rotation's transpose is its inverse.
+        internal override void Backward(Tape tape)
+        {
+            GradTarget dx = GradTarget.Of(X, tape);
+            tape.Device.Rope(Output.GradToRead!, Options, inverse: true, dx.Tensor!, dx.Accumulate);
+        }
+    }
+
+    /// <summary>
+    /// Causal softmax attention (Vaswani et al., arXiv 1706.03762) with grouped queries (arXiv 2305.13245): head h of
+    /// <paramref name="q"/> [B,T,H d] reads head h / (H / H_kv) of <paramref name="k"/> and <paramref name="v"/> [B,T,H_kv d]. The
+    /// query at position p sees the keys at positions up to p, with a window only those from p - window + 1 on: those of
+    /// <paramref name="past"/>, which end before <paramref name="position"/>, and then the sequence's own, which begin there.
+    /// No T x T matrix is ever held (FlashAttention, arXiv 2205.14135). The operands may be columns of wider tensors.
+    /// </summary>
+    /// <returns>softmax(scale q k^T) v of each head, [B,T,H d].</returns>
+    public static Tensor Attention(Tensor q, Tensor k, Tensor v, in AttentionPast past, in AttentionOptions options, long position)
+    {
+        (int heads, int keyHeads, int headDim) = (options.Heads, options.KeyHeads, options.HeadDim);
+        Require(q.Shape.Rank == 3 && keyHeads > 0 && heads % keyHeads == 0 && options.Window >= 0 && q.Shape.Columns == heads * headDim
+            && k.Shape == q.Shape.With(^1, keyHeads * headDim) && v.Shape == k.Shape, "Attention", q, k, v);
+        if (past.Length > 0)
+        {
+            Require(past.Keys!.Shape == past.Values!.Shape && past.Keys.Shape == k.Shape.With(1, past.Keys.Shape[1]), "Attention", k, past.Keys, past.Values);
+        }
+
+        int room = past.Length > 0 ? past.Keys!.Shape[1] : 0;
+        if (past.Length < 0 || past.Length > room || past.Start < 0 || past.Start > room || position < past.Length)
+        {
+            throw new ArgumentException($"a past of {past.Length} tokens from row {past.Start} of {room} does not end before position {position}", nameof(past));
+        }
+
+        Tape tape = TapeOf(q, k, v);
+        Tensor y = tape.Empty(q.Shape);
+        bool records = Records(tape, q, k, v, past.Keys, past.Values);
+        Tensor? logSums = records ? tape.Empty(new Shape(q.Shape[0], heads, q.Shape[1])) : null;
+        tape.Device.Attention(q, k, v, past, options, position, y, logSums);
+        if (records)
+        {
+            AttentionNode node = tape.Record<AttentionNode>(y);
+            (node.Q, node.K, node.V, node.Past, node.Options, node.Position, node.LogSums) = (q, k, v, past, options, position, logSums!);
+        }
+
+        return y;
+    }
+
+    private sealed class AttentionNode : Node
+    {
+        internal Tensor Q = null!, K = null!, V = null!, LogSums = null!;
+        internal AttentionPast Past;
+        internal AttentionOptions Options;
+        internal long Position;
+
+        internal override void Backward(Tape tape)
+        {
+            var gradients = new AttentionGradients(
+                GradTarget.Of(Q, tape), GradTarget.Of(K, tape), GradTarget.Of(V, tape), Cleared(Past.Keys, tape), Cleared(Past.Values, tape));
+            tape.Device.AttentionBackward(Q, K, V, Past, Options, Position, Output, LogSums, Output.GradToRead!, gradients);
+        }
+
+        // Only rows of the past that a query saw get a gradient: the kernel adds to those and leaves the others alone.
+        private static Tensor? Cleared(Tensor? past, Tape tape)
+        {
+            bool fresh = false;
+            Tensor? gradient = past?.GradToWrite(tape, out fresh);
+            if (gradient is not null && fresh)
+            {
+                tape.Device.Fill(gradient, 0);
+            }
+
+            return gradient;
+        }
+    }
+
+    /// <summary>
+    /// Copies <paramref name="count"/> tokens' rows from one tensor [B,T,W] to another [B,T',W]: what keeps a cache. Not recorded on a
+    /// tape: gradients do not pass.
+    /// </summary>
+    public static void CopyTokens(Tensor source, int sourceStart, Tensor destination, int destinationStart, int count)
+    {
+        (Shape from, Shape to) = (source.Shape, destination.Shape);
+        Require(from.Rank == 3 && from == to.With(1, from[1]), "CopyTokens", source, destination);
+        if (count < 0 || sourceStart < 0 || sourceStart > from[1] - count || destinationStart < 0 || destinationStart > to[1] - count)
+        {
+            throw new ArgumentOutOfRangeException(nameof(count), $"{count} tokens from row {sourceStart} of {from} to row {destinationStart} of {to}");
+        }
+
+        Boxes.Copy(source, Boxes.Part(source, 1, sourceStart), destination, Boxes.Part(destination, 1, destinationStart), from.With(1, count), false);
+    }
+}
+
+/// <summary>The sizes of attention and who sees whom; see <see cref="Ops.Attention"/>.</summary>
+/// <param name="Heads">The heads of queries, H.</param>
+/// <param name="KeyHeads">The heads of keys and values, H_kv, which divides H: each serves H / H_kv heads of queries.</param>
+/// <param name="HeadDim">The columns of a head, d.</param>
+/// <param name="Scale">What scores are multiplied by, as a rule 1 / sqrt(d).</param>
+/// <param name="Window">How many keys a query sees, its own the last; 0 for all.</param>
+public readonly record struct AttentionOptions(int Heads, int KeyHeads, int HeadDim, float Scale, int Window)
+{
+    /// <summary>
+    /// The pairs (query, visible key) of one head when <paramref name="tokens"/> queries follow <paramref name="past"/> remembered
+    /// tokens: the sum of min(past + i, window) over i = 1 .. tokens.
+    /// </summary>
+    public long Pairs(long tokens, long past)
+    {
+        long window = Window == 0 ? long.MaxValue : Window;
+        long partial = Math.Clamp(window - past, 0, tokens); // the first queries see all there is; the others a whole window
+        return (partial * past) + (partial * (partial + 1) / 2) + (partial == tokens ? 0 : (tokens - partial) * window);
+    }
+
+    /// <summary>
+    /// The forward FLOPs of one sequence: two products, q k^T and p v, over the visible pairs of every head. The backward pass counts
+    /// five such products against the forward's two.
+    /// </summary>
+    public long Flops(long tokens, long past) => 4L * Heads * HeadDim * Pairs(tokens, past);
+}
+
+/// <summary>
+/// The keys and values of earlier tokens: <paramref name="Length"/> rows of tensors [B, capacity, H_kv d], the oldest in row
+/// <paramref name="Start"/>, going on in row 0 after the last one. The default is an empty past.
+/// </summary>
+/// <param name="Keys">The keys, as they entered attention (rotated).</param>
+/// <param name="Values">The values.</param>
+/// <param name="Start">The row of the oldest token.</param>
+/// <param name="Length">The tokens remembered.</param>
+public readonly record struct AttentionPast(Tensor? Keys, Tensor? Values, int Start, int Length);
+
+/// <summary>What <see cref="Device.Rope"/> needs to know; see <see cref="Ops.Rope"/>.</summary>
+internal readonly record struct RopeOptions(int HeadDim, int Rotary, float Theta, long Position);
+
+/// <summary>Where the gradients of <see cref="Ops.Attention"/> go; a past's are added to what is there.</summary>
+internal readonly record struct AttentionGradients(GradTarget Q, GradTarget K, GradTarget V, Tensor? PastKeys, Tensor? PastValues);

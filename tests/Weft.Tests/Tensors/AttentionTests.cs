@@ -1,0 +1,318 @@
+using Weft.Models;
+using Weft.Tensors;
+using Weft.Tensors.Cpu;
+
+namespace Weft.Tests.Tensors;
+
+using Lab = Laws.Lab;
+
+/// <summary>Attention and rotary positions against their definitions, for shapes that cut tiles in every way.</summary>
+public sealed class AttentionTests : IDisposable
+{
+    private readonly CpuDevice device = new(2);
+
+    public void Dispose() => device.Dispose();
+
+    /// <param name="Batch">B.</param>
+    /// <param name="Tokens">T.</param>
+    /// <param name="Heads">H.</param>
+    /// <param name="KeyHeads">H_kv.</param>
+    /// <param name="HeadDim">d.</param>
+    /// <param name="Window">Keys that a query sees; 0 for all.</param>
+    /// <param name="Past">Tokens remembered.</param>
+    /// <param name="Start">The row of the oldest of them.</param>
+    /// <param name="Room">Rows of the cache.</param>
+    /// <param name="Position">The first token's position.</param>
+    public sealed record Case(int Batch, int Tokens, int Heads, int KeyHeads, int HeadDim, int Window = 0, int Past = 0, int Start = 0, int Room = 0, long Position = 0)
+    {
+        public AttentionOptions Options => new(Heads, KeyHeads, HeadDim, 1 / MathF.Sqrt(HeadDim), Window);
+
+        public int Queries => Heads * HeadDim;
+
+        public int Keys => KeyHeads * HeadDim;
+    }
+
+    public static IEnumerable<Case> Cases =>
+    [
+        new(1, 1, 1, 1, 1),
+        new(2, 5, 2, 2, 8),
+        new(1, 64, 1, 1, 16),
+        new(2, 65, 4, 2, 32),
+        new(1, 200, 2, 1, 20),
+        new(1, 130, 3, 3, 33),
+        new(2, 100, 2, 2, 16, Window: 1),
+        new(2, 100, 2, 2, 16, Window: 10),
+        new(1, 300, 2, 1, 16, Window: 64),
+        new(1, 300, 2, 1, 16, Window: 70),
+        new(2, 7, 4, 2, 16, Past: 9, Room: 9, Position: 9),
+        new(2, 70, 4, 2, 16, Past: 100, Start: 3, Room: 120, Position: 100),
+        new(2, 70, 2, 1, 16, Past: 100, Start: 90, Room: 128, Position: 1000),
+        new(1, 90, 2, 2, 24, Window: 50, Past: 50, Start: 30, Room: 64, Position: 7001),
+        new(1, 20, 2, 2, 24, Window: 50, Past: 100, Start: 70, Room: 128, Position: (1L << 40) + 5),
+        new(3, 1, 4, 2, 16, Past: 63, Room: 64, Position: 63),
+        new(2, 1, 4, 1, 40, Past: 700, Start: 500, Room: 768, Position: 2000),
+        new(2, 1, 4, 4, 40, Window: 300, Past: 700, Start: 500, Room: 768, Position: 2000),
+        new(1, 1, 2, 2, 7, Past: 5, Room: 8, Position: 1L << 40),
+    ];
+
+    public static TheoryData<int, string> All
+    {
+        get
+        {
+            var data = new TheoryData<int, string>();
+            foreach ((int index, Case c) in Cases.Index())
+            {
+                data.Add(index, c.ToString());
+            }
+
+            return data;
+        }
+    }
+
+    /// <summary>Operands of a case: columns of one projection, as a mixer has them, and a cache with rows that nobody may read.</summary>
+    private sealed class Operands
+    {
+        private readonly Case c;
+        private readonly Tensor fused;
+        private readonly Tensor? pastKeys, pastValues;
+
+        public Operands(Device device, Case c)
+        {
+            this.c = c;
+            fused = device.Of(Lab.Gaussian((long)c.Batch * c.Tokens * (c.Queries + (2 * c.Keys)), 1), new Shape(c.Batch, c.Tokens, c.Queries + (2 * c.Keys))).WithGrad();
+            if (c.Past > 0)
+            {
+                pastKeys = Cache(2);
+                pastValues = Cache(3);
+            }
+
+            Tensor Cache(ulong seed)
+            {
+                float[] values = Lab.Gaussian((long)c.Batch * c.Room * c.Keys, seed);
+                for (int i = 0; i < values.Length; i++)
+                {
+                    int row = i / c.Keys % c.Room;
+                    values[i] = (row - c.Start + c.Room) % c.Room < c.Past ? values[i] : 1e30f;
+                }
+
+                return device.Of(values, new Shape(c.Batch, c.Room, c.Keys)).WithGrad();
+            }
+        }
+
+        public IEnumerable<(string Name, Tensor Tensor)> Leaves =>
+            pastKeys is null ? [("q, k and v", fused)] : [("q, k and v", fused), ("the past keys", pastKeys), ("the past values", pastValues!)];
+
+        public (Tensor Q, Tensor K, Tensor V) Views(Tape tape)
+        {
+            Tensor all = Ops.Copy(fused, tape);
+            return (all.Columns(0, c.Queries), all.Columns(c.Queries, c.Keys), all.Columns(c.Queries + c.Keys, c.Keys));
+        }
+
+        public Tensor Fast(Tape tape)
+        {
+            (Tensor q, Tensor k, Tensor v) = Views(tape);
+            return Ops.Attention(q, k, v, new AttentionPast(pastKeys, pastValues, c.Start, c.Past), c.Options, c.Position);
+        }
+
+        public Tensor Plain(Tape tape)
+        {
+            (Tensor q, Tensor k, Tensor v) = Views(tape);
+            return AttentionDefinition.Run(Whole(q), Joined(pastKeys, k), Joined(pastValues, v), c.Options);
+
+            Tensor Joined(Tensor? past, Tensor own)
+            {
+                if (past is null)
+                {
+                    return Whole(own);
+                }
+
+                Tensor copy = Ops.Copy(past, tape);
+                int first = Math.Min(c.Past, c.Room - c.Start);
+                Tensor old = Ops.Slice(copy, 1, c.Start, first);
+                return Ops.Concat(first == c.Past ? old : Ops.Concat(old, Ops.Slice(copy, 1, 0, c.Past - first), 1), own, 1);
+            }
+
+            static Tensor Whole(Tensor x) => Ops.Slice(x, 1, 0, x.Shape[1]);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(All))]
+    public void EqualsItsDefinition(int index, string name)
+    {
+        Case c = Cases.ElementAt(index);
+        var operands = new Operands(device, c);
+        (float[] y, float[][] gradients) = Gradients(operands, operands.Fast);
+        (float[] expected, float[][] expectedGradients) = Gradients(operands, operands.Plain);
+        Lab.Close(y, expected, 1e-5, name);
+        foreach (((string leaf, _), float[] actual, float[] reference) in operands.Leaves.Zip(gradients, expectedGradients))
+        {
+            Lab.Close(actual, reference, 1e-4, $"{name}: the gradient of {leaf}");
+        }
+
+        // Without recording: one token takes the way of decoding.
+        using var tape = new Tape(device) { Recording = false };
+        long before = device.Flops;
+        Lab.Close(operands.Fast(tape).ToArray(), expected, 1e-5, name + ", not recorded");
+        Assert.Equal(c.Batch * c.Options.Flops(c.Tokens, c.Past), device.Flops - before);
+    }
+
+    [Theory]
+    [MemberData(nameof(All))]
+    public void ThreadsDoNotChangeBits(int index, string name)
+    {
+        Case c = Cases.ElementAt(index);
+        using var one = new CpuDevice(1);
+        using var five = new CpuDevice(5);
+        var first = new Operands(one, c);
+        var other = new Operands(five, c);
+        (float[] y, float[][] gradients) = Gradients(first, first.Fast);
+        (float[] again, float[][] gradientsAgain) = Gradients(other, other.Fast);
+        Assert.True(y.AsSpan().SequenceEqual(again), name);
+        Assert.All(gradients.Zip(gradientsAgain), g => Assert.True(g.First.AsSpan().SequenceEqual(g.Second), name));
+    }
+
+    private static (float[] Y, float[][] Gradients) Gradients(Operands operands, Func<Tape, Tensor> attention)
+    {
+        foreach ((_, Tensor tensor) in operands.Leaves)
+        {
+            tensor.ClearGrad();
+        }
+
+        using var tape = new Tape(operands.Leaves.First().Tensor.Device);
+        Tensor y = attention(tape);
+        float[] values = y.ToArray();
+        tape.Backward(Ops.Sum(Ops.Multiply(y, tape.Of(Lab.Gaussian(values.Length, 7), y.Shape))));
+        return (values, [.. operands.Leaves.Select(l => l.Tensor.Grad!.ToArray())]);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(40)]
+    [InlineData(64)]
+    [InlineData(100)]
+    public void PiecesOnTheGridGiveTheSameBits(int window)
+    {
+        const int tokens = 230, first = 128;
+        var options = new AttentionOptions(2, 1, 24, 0.2f, window);
+        using var tape = new Tape(device);
+        Tensor q = tape.Of(Lab.Gaussian(tokens * 48, 1), new Shape(1, tokens, 48));
+        Tensor k = tape.Of(Lab.Gaussian(tokens * 24, 2), new Shape(1, tokens, 24)), v = tape.Of(Lab.Gaussian(tokens * 24, 3), new Shape(1, tokens, 24));
+        float[] whole = Ops.Attention(q, k, v, default, options, 0).ToArray();
+        Tensor start = Ops.Attention(Part(q, 0, first), Part(k, 0, first), Part(v, 0, first), default, options, 0);
+        Tensor end = Ops.Attention(Part(q, first, tokens - first), Part(k, first, tokens - first), Part(v, first, tokens - first),
+            new AttentionPast(k, v, 0, first), options, first);
+        float[] pieces = [.. start.ToArray(), .. end.ToArray()];
+        Assert.Equal(whole, pieces);
+
+        static Tensor Part(Tensor x, int from, int count) => Ops.Slice(x, 1, from, count);
+    }
+
+    [Fact]
+    public void PairsAreTheVisibleOnes()
+    {
+        foreach (int window in new[] { 0, 1, 3, 10, 100 })
+        {
+            foreach (int past in new[] { 0, 1, 5, 9, 10, 11, 200 })
+            {
+                foreach (int tokens in new[] { 0, 1, 4, 20, 150 })
+                {
+                    long seen = Enumerable.Range(past + 1, tokens).Sum(p => (long)(window == 0 ? p : Math.Min(p, window)));
+                    Assert.Equal(seen, new AttentionOptions(1, 1, 1, 1, window).Pairs(tokens, past));
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void BackwardCountsFiveProducts()
+    {
+        var c = new Case(2, 70, 4, 2, 16, Past: 100, Start: 3, Room: 120, Position: 100);
+        var operands = new Operands(device, c);
+        using var tape = new Tape(device);
+        Tensor loss = Ops.Sum(operands.Fast(tape));
+        long before = device.Flops;
+        tape.Backward(loss);
+        Assert.Equal(c.Batch * c.Options.Flops(c.Tokens, c.Past) / 2 * 5, device.Flops - before);
+    }
+
+    [Fact]
+    public void LargeScoresSaturate()
+    {
+        const int tokens = 80, dim = 16;
+        using var tape = new Tape(device);
+        Tensor q = tape.Of(Lab.Gaussian(tokens * dim, 1, 1000), new Shape(1, tokens, dim)), k = tape.Of(Lab.Gaussian(tokens * dim, 2, 1000), new Shape(1, tokens, dim));
+        Tensor v = tape.Of(Lab.Gaussian(tokens * dim, 3), new Shape(1, tokens, dim));
+        float[] y = Ops.Attention(q, k, v, default, new AttentionOptions(1, 1, dim, 1, 0), 0).ToArray();
+        (float[] qs, float[] ks, float[] vs) = (q.ToArray(), k.ToArray(), v.ToArray());
+        for (int t = 0; t < tokens; t++)
+        {
+            int best = Enumerable.Range(0, t + 1).MaxBy(s => Enumerable.Range(0, dim).Sum(i => (double)qs[(t * dim) + i] * ks[(s * dim) + i]));
+            Assert.Equal(vs[(best * dim)..((best + 1) * dim)], y[(t * dim)..((t + 1) * dim)]);
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 1, 1, 2, 0, 0)]
+    [InlineData(2, 70, 3, 16, 0, 30)]
+    [InlineData(1, 20, 2, 24, 6, 1000)]
+    [InlineData(1, 3, 1, 128, 0, 1_000_000)]
+    [InlineData(1, 3, 1, 64, 32, (1L << 31) - 1)]
+    public void RopeEqualsItsDefinition(int batch, int tokens, int heads, int headDim, int rotary, long position)
+    {
+        const double theta = 10000;
+        int width = heads * headDim, r = rotary == 0 ? headDim : rotary;
+        Tensor wide = device.Of(Lab.Gaussian((long)batch * tokens * (width + 5), 1), new Shape(batch, tokens, width + 5)).WithGrad();
+        using var tape = new Tape(device);
+        Tensor x = Ops.Copy(wide, tape).Columns(5, width);
+        Tensor y = Ops.Rope(x, headDim, position, (float)theta, rotary);
+        float[] weight = Lab.Gaussian(y.Shape.Count, 2), input = x.ToArray(), expected = new float[input.Length], gradient = new float[wide.Shape.Count];
+        for (int i = 0; i < input.Length; i++)
+        {
+            int column = i % headDim, pair = column % (r / 2), row = i / width;
+            if (column >= r)
+            {
+                expected[i] = input[i];
+                gradient[(row * (width + 5)) + 5 + (i % width)] = weight[i];
+                continue;
+            }
+
+            (double sin, double cos) = Math.SinCos((position + (row % tokens)) * Math.Pow(theta, -2.0 * pair / r));
+            bool low = column < r / 2;
+            int other = low ? i + (r / 2) : i - (r / 2);
+            expected[i] = (float)((input[i] * cos) + ((low ? -1 : 1) * input[other] * sin));
+            gradient[(row * (width + 5)) + 5 + (i % width)] = (float)((weight[i] * cos) + ((low ? 1 : -1) * weight[other] * sin));
+        }
+
+        Lab.Close(y.ToArray(), expected, 1e-6, "rope");
+        tape.Backward(Ops.Sum(Ops.Multiply(y, tape.Of(weight, y.Shape))));
+        Lab.Close(wide.Grad!.ToArray(), gradient, 1e-6, "rope's gradient");
+    }
+
+    [Fact]
+    public void RopeOfAnyPieceGivesTheSameBits()
+    {
+        using var tape = new Tape(device);
+        Tensor x = tape.Of(Lab.Gaussian(150 * 32, 1), new Shape(1, 150, 32));
+        float[] whole = Ops.Rope(x, 16, 40, 10000).ToArray();
+        float[] pieces = [.. Ops.Rope(Ops.Slice(x, 1, 0, 33), 16, 40, 10000).ToArray(), .. Ops.Rope(Ops.Slice(x, 1, 33, 117), 16, 73, 10000).ToArray()];
+        Assert.Equal(whole, pieces);
+    }
+
+    [Fact]
+    public void WrongShapesAreRefused()
+    {
+        using var tape = new Tape(device);
+        Tensor q = tape.Empty(new Shape(1, 4, 16)), k = tape.Empty(new Shape(1, 4, 8)), cache = tape.Empty(new Shape(1, 10, 8));
+        var options = new AttentionOptions(2, 1, 8, 1, 0);
+        Assert.Throws<ArgumentException>(() => Ops.Attention(q, q, k, default, options, 0));
+        Assert.Throws<ArgumentException>(() => Ops.Attention(q, k, k, default, options with { KeyHeads = 3 }, 0));
+        Assert.Throws<ArgumentException>(() => Ops.Attention(q, k, k, new AttentionPast(cache, cache, 0, 11), options, 11));
+        Assert.Throws<ArgumentException>(() => Ops.Attention(q, k, k, new AttentionPast(cache, cache, 0, 10), options, 9));
+        Assert.Throws<ArgumentException>(() => Ops.Attention(q, k, k, new AttentionPast(q, q, 0, 2), options, 2));
+        Assert.Throws<ArgumentException>(() => Ops.Rope(q, 8, 0, 10000, 3));
+        Assert.Throws<ArgumentException>(() => Ops.Rope(q, 8, -1, 10000));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Ops.CopyTokens(k, 2, cache, 0, 3));
+    }
+}
