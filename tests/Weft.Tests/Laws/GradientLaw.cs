@@ -23,9 +23,9 @@ public sealed class GradientLaw : IDisposable
         MixerRow row = MixerTable.Row(index);
         Mixer mixer = row.Create(device);
         MixerState start = mixer.NewState(Batch);
-        Lab.Mix(mixer, start, Lab.Gaussian(Batch * Before * row.Width, 3), Batch, row.Width, [Before]);
+        LawTools.Mix(mixer, start, LawTools.Gaussian(Batch * Before * row.Width, 3), Batch, row.Width, [Before]);
 
-        Tensor x = device.Of(Lab.Gaussian(Batch * Time * row.Width, 5), new Shape(Batch, Time, row.Width)).WithGrad();
+        Tensor x = device.Of(LawTools.Gaussian(Batch * Time * row.Width, 5), new Shape(Batch, Time, row.Width)).WithGrad();
         var inputs = new List<(string Name, Tensor Tensor)> { ("the input", x) };
         inputs.AddRange(mixer.Parameters().Select(p => (p.Name, p.Tensor)));
         inputs.AddRange(start.Slots.SelectMany(s => s.Tensors).Select(t => ("the initial state's " + t.Name, t.Tensor.WithGrad())));
@@ -70,14 +70,14 @@ public sealed class GradientLaw : IDisposable
             tape.Recording = true;
             state.Follow(start, tape);
             Tensor y = mixer.Mix(Ops.Copy(x, tape), state);
-            Tensor weight = tape.Of(Lab.Gaussian(y.Shape.Count, 6), y.Shape);
+            Tensor weight = tape.Of(LawTools.Gaussian(y.Shape.Count, 6), y.Shape);
             double value = Dot(y, weight);
             Tensor total = Ops.Sum(Ops.Multiply(y, weight));
             foreach (StateSlot slot in state.Slots)
             {
                 foreach ((string _, Tensor tensor) in slot.Tensors)
                 {
-                    Tensor w = tape.Of(Lab.Gaussian(tensor.Shape.Count, 7), tensor.Shape);
+                    Tensor w = tape.Of(LawTools.Gaussian(tensor.Shape.Count, 7), tensor.Shape);
                     value += Dot(tensor, w);
                     total = Ops.Add(total.Reshape(new Shape(1)), Ops.Sum(Ops.Multiply(tensor, w)).Reshape(new Shape(1)));
                 }

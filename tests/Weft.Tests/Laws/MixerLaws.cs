@@ -19,9 +19,9 @@ public sealed class MixerLaws : IDisposable
         Mixer mixer = row.Create(device);
         const int batch = 2;
         int time = (2 * row.Grid) + 37;
-        float[] x = Lab.Gaussian((long)batch * time * row.Width, 5);
+        float[] x = LawTools.Gaussian((long)batch * time * row.Width, 5);
         MixerState whole = mixer.NewState(batch);
-        float[] expected = Lab.Mix(mixer, whole, x, batch, row.Width, [time]);
+        float[] expected = LawTools.Mix(mixer, whole, x, batch, row.Width, [time]);
         int[][] splits =
         [
             [1, time - 1], [time - 1, 1], [time / 3, time / 3, time - (time / 3 * 2)], [.. Enumerable.Repeat(1, time)],
@@ -30,14 +30,14 @@ public sealed class MixerLaws : IDisposable
         foreach (int[] pieces in splits)
         {
             MixerState state = mixer.NewState(batch);
-            float[] actual = Lab.Mix(mixer, state, x, batch, row.Width, pieces);
+            float[] actual = LawTools.Mix(mixer, state, x, batch, row.Width, pieces);
             string name = $"{block} in pieces of {string.Join(", ", pieces.Take(4))}";
-            Lab.Close(actual, expected, 1e-5, name);
+            LawTools.Close(actual, expected, 1e-5, name);
             SameState(state, whole, 1e-5, name);
         }
 
         MixerState onGrid = mixer.NewState(batch);
-        Assert.Equal(expected, Lab.Mix(mixer, onGrid, x, batch, row.Width, [row.Grid, row.Grid, 37]));
+        Assert.Equal(expected, LawTools.Mix(mixer, onGrid, x, batch, row.Width, [row.Grid, row.Grid, 37]));
         SameState(onGrid, whole, 0, $"{block} on the chunk grid");
     }
 
@@ -48,26 +48,26 @@ public sealed class MixerLaws : IDisposable
         MixerRow row = MixerTable.Row(index);
         Mixer mixer = row.Create(device);
         const int batch = 3, first = 21, second = 14;
-        float[] x = Lab.Gaussian(batch * first * row.Width, 5), next = Lab.Gaussian(batch * second * row.Width, 6), other = Lab.Gaussian(batch * second * row.Width, 7);
+        float[] x = LawTools.Gaussian(batch * first * row.Width, 5), next = LawTools.Gaussian(batch * second * row.Width, 6), other = LawTools.Gaussian(batch * second * row.Width, 7);
         MixerState state = mixer.NewState(batch);
-        Lab.Mix(mixer, state, x, batch, row.Width, [first]);
+        LawTools.Mix(mixer, state, x, batch, row.Width, [first]);
 
-        Dictionary<string, (Shape Shape, float[] Values)> saved = Lab.Save(state);
+        Dictionary<string, (Shape Shape, float[] Values)> saved = LawTools.Save(state);
         MixerState fork = mixer.NewState(batch);
         state.CopyTo(fork);
-        Lab.Mix(mixer, fork, other, batch, row.Width, [second]);
-        Same(saved, Lab.Save(state), $"{block}: a fork that went on touched its parent");
+        LawTools.Mix(mixer, fork, other, batch, row.Width, [second]);
+        Same(saved, LawTools.Save(state), $"{block}: a fork that went on touched its parent");
 
         MixerState restored = mixer.NewState(batch);
-        Lab.Mix(mixer, restored, other, batch, row.Width, [second]); // a used state is restored as well as a new one
-        Lab.Restore(restored, saved);
-        float[] expected = Lab.Mix(mixer, state, next, batch, row.Width, [5, second - 5]);
-        Assert.Equal(expected, Lab.Mix(mixer, restored, next, batch, row.Width, [5, second - 5]));
-        Same(Lab.Save(state), Lab.Save(restored), $"{block}: restored and continued");
+        LawTools.Mix(mixer, restored, other, batch, row.Width, [second]); // a used state is restored as well as a new one
+        LawTools.Restore(restored, saved);
+        float[] expected = LawTools.Mix(mixer, state, next, batch, row.Width, [5, second - 5]);
+        Assert.Equal(expected, LawTools.Mix(mixer, restored, next, batch, row.Width, [5, second - 5]));
+        Same(LawTools.Save(state), LawTools.Save(restored), $"{block}: restored and continued");
 
         state.Clear();
         MixerState fresh = mixer.NewState(batch);
-        Assert.Equal(Lab.Mix(mixer, fresh, x, batch, row.Width, [first]), Lab.Mix(mixer, state, x, batch, row.Width, [first]));
+        Assert.Equal(LawTools.Mix(mixer, fresh, x, batch, row.Width, [first]), LawTools.Mix(mixer, state, x, batch, row.Width, [first]));
     }
 
     [Theory]
@@ -88,7 +88,7 @@ public sealed class MixerLaws : IDisposable
         foreach (int tokens in new[] { 1, 1, 5, row.Grid, row.Grid + 3, 130, 1, 2 })
         {
             long before = device.Flops;
-            Lab.Mix(mixer, state, Lab.Gaussian(tokens * row.Width, 5), 1, row.Width, [tokens]);
+            LawTools.Mix(mixer, state, LawTools.Gaussian(tokens * row.Width, 5), 1, row.Width, [tokens]);
             Cost declared = mixer.Cost(tokens, context);
             Assert.True(declared.Flops == device.Flops - before, $"{block}: {tokens} tokens after {context}: {declared.Flops} FLOPs declared, {device.Flops - before} counted");
             context += tokens;
@@ -97,7 +97,7 @@ public sealed class MixerLaws : IDisposable
 
         // A batch costs its sequences.
         long start = device.Flops;
-        Lab.Mix(mixer, mixer.NewState(3), Lab.Gaussian(3 * 20 * row.Width, 5), 3, row.Width, [20]);
+        LawTools.Mix(mixer, mixer.NewState(3), LawTools.Gaussian(3 * 20 * row.Width, 5), 3, row.Width, [20]);
         Assert.Equal(3 * mixer.Cost(20, 0).Flops, device.Flops - start);
     }
 
@@ -121,7 +121,7 @@ public sealed class MixerLaws : IDisposable
         Mixer mixer = row.Create(device);
         MixerState state = mixer.NewState(2);
         using var tape = new Tape(device);
-        float[] x = Lab.Gaussian(2 * 40 * row.Width, 5), one = x[..(2 * row.Width)];
+        float[] x = LawTools.Gaussian(2 * 40 * row.Width, 5), one = x[..(2 * row.Width)];
         void Train()
         {
             tape.Recording = true;
@@ -164,20 +164,20 @@ public sealed class MixerLaws : IDisposable
     {
         Mixer mixer = row.Create(device);
         using var tape = new Tape(device);
-        Tensor x = device.Of(Lab.Gaussian(2L * time * row.Width, 5), new Shape(2, time, row.Width)).WithGrad();
+        Tensor x = device.Of(LawTools.Gaussian(2L * time * row.Width, 5), new Shape(2, time, row.Width)).WithGrad();
         Tensor y = mixer.Mix(Ops.Copy(x, tape), mixer.NewState(2));
         float[] output = y.ToArray();
-        tape.Backward(Ops.Sum(Ops.Multiply(y, tape.Of(Lab.Gaussian(output.Length, 6), y.Shape))));
+        tape.Backward(Ops.Sum(Ops.Multiply(y, tape.Of(LawTools.Gaussian(output.Length, 6), y.Shape))));
         return [.. output, .. x.Grad!.ToArray(), .. mixer.Parameters().SelectMany(p => p.Tensor.Grad!.ToArray())];
     }
 
     private static void SameState(MixerState actual, MixerState expected, double tolerance, string what)
     {
-        Dictionary<string, (Shape Shape, float[] Values)> a = Lab.Save(actual), e = Lab.Save(expected);
+        Dictionary<string, (Shape Shape, float[] Values)> a = LawTools.Save(actual), e = LawTools.Save(expected);
         foreach ((string name, (Shape shape, float[] values)) in e)
         {
             Assert.Equal(shape, a[name].Shape);
-            Lab.Close(a[name].Values, values, tolerance, $"{what}: state {name}");
+            LawTools.Close(a[name].Values, values, tolerance, $"{what}: state {name}");
         }
     }
 

@@ -1,10 +1,10 @@
+using Weft.Tests.Laws;
 using Weft.Models;
 using Weft.Tensors;
 using Weft.Tensors.Cpu;
 
 namespace Weft.Tests.Models;
 
-using Lab = Laws.Lab;
 
 /// <summary>What is particular to attention's options and its cache; what all mixers share is in the laws.</summary>
 public sealed class AttentionTests : IDisposable
@@ -52,15 +52,15 @@ public sealed class AttentionTests : IDisposable
     [Fact]
     public void WithoutPositionsTheOrderOfThePastDoesNotMatter()
     {
-        float[] x = Lab.Gaussian(3 * Width, 1), swapped = [.. x[Width..(2 * Width)], .. x[..Width], .. x[(2 * Width)..]];
+        float[] x = LawTools.Gaussian(3 * Width, 1), swapped = [.. x[Width..(2 * Width)], .. x[..Width], .. x[(2 * Width)..]];
         Assert.True(Error("attention[heads=2, rope-theta=0]") < 1e-6);
         Assert.True(Error("attention[heads=2]") > 1e-3);
 
         double Error(string block)
         {
             Mixer mixer = Create(block);
-            float[] a = Lab.Mix(mixer, mixer.NewState(1), x, 1, Width, [3]), b = Lab.Mix(mixer, mixer.NewState(1), swapped, 1, Width, [3]);
-            return Lab.Error(b.AsSpan(2 * Width), a.AsSpan(2 * Width));
+            float[] a = LawTools.Mix(mixer, mixer.NewState(1), x, 1, Width, [3]), b = LawTools.Mix(mixer, mixer.NewState(1), swapped, 1, Width, [3]);
+            return LawTools.Error(b.AsSpan(2 * Width), a.AsSpan(2 * Width));
         }
     }
 
@@ -137,7 +137,7 @@ public sealed class AttentionTests : IDisposable
         state.Cache.FillForMeasurement(tokens, new RandomSource(1));
         Assert.Equal(bytes, state.Bytes);
         long room = state.Cache.ReservedBytes;
-        float[] y = Lab.Mix(mixer, state, Lab.Gaussian(Width, 2), 1, Width, [1]);
+        float[] y = LawTools.Mix(mixer, state, LawTools.Gaussian(Width, 2), 1, Width, [1]);
         Assert.All(y, v => Assert.True(float.IsFinite(v)));
         Assert.Equal(tokens + 1, state.Cache.Position);
         Assert.Equal(room, state.Cache.ReservedBytes);
@@ -148,8 +148,8 @@ public sealed class AttentionTests : IDisposable
     {
         Mixer mixer = Create("attention[heads=2, window=10]");
         MixerState state = mixer.NewState(1);
-        Lab.Mix(mixer, state, Lab.Gaussian(25 * Width, 1), 1, Width, [25]);
-        Dictionary<string, (Shape Shape, float[] Values)> saved = Lab.Save(state);
+        LawTools.Mix(mixer, state, LawTools.Gaussian(25 * Width, 1), 1, Width, [25]);
+        Dictionary<string, (Shape Shape, float[] Values)> saved = LawTools.Save(state);
         foreach (float word in new[] { float.NaN, -1, 0.5f, 65536, float.PositiveInfinity })
         {
             Try("cache.position", new Shape(4), [25, 0, word, 0], "position");
@@ -164,10 +164,10 @@ public sealed class AttentionTests : IDisposable
         void Try(string name, Shape shape, float[] values, params string[] says)
         {
             var damaged = new Dictionary<string, (Shape Shape, float[] Values)>(saved) { [name] = (shape, values) };
-            Refused.With(() => Lab.Restore(state, damaged), says);
+            Refused.With(() => LawTools.Restore(state, damaged), says);
 
             // A refused state leaves the one there as it was.
-            Assert.Equal(saved["cache.keys"].Values, Lab.Save(state)["cache.keys"].Values);
+            Assert.Equal(saved["cache.keys"].Values, LawTools.Save(state)["cache.keys"].Values);
         }
     }
 
@@ -181,12 +181,12 @@ public sealed class AttentionTests : IDisposable
         const int tokens = 75;
         Mixer mixer = Create(block);
         float[] whole = Run([tokens]), parts = Run([1, 20, 5, 3, 46]);
-        Lab.Close(parts, whole, 1e-4, block);
+        LawTools.Close(parts, whole, 1e-4, block);
 
         float[] Run(int[] pieces)
         {
-            Tensor x = device.Of(Lab.Gaussian(2 * tokens * Width, 3), new Shape(2, tokens, Width)).WithGrad();
-            Tensor weight = device.Of(Lab.Gaussian(2 * tokens * Width, 4), new Shape(2, tokens, Width));
+            Tensor x = device.Of(LawTools.Gaussian(2 * tokens * Width, 3), new Shape(2, tokens, Width)).WithGrad();
+            Tensor weight = device.Of(LawTools.Gaussian(2 * tokens * Width, 4), new Shape(2, tokens, Width));
             foreach (Parameter parameter in mixer.Parameters())
             {
                 parameter.Tensor.ClearGrad();

@@ -53,12 +53,12 @@ public sealed class DeltaRuleTests : IDisposable
             inputs["initial_state"] = x.Initial;
         }
 
-        float[] cotangent = Lab.Gaussian(x.V.Length, 21), stateCotangent = Lab.Gaussian(batch * heads * dk * dv, 22);
+        float[] cotangent = LawTools.Gaussian(x.V.Length, 21), stateCotangent = LawTools.Gaussian(batch * heads * dk * dv, 22);
         Dictionary<string, float[]> expected = Run(false, inputs, shapes, keyHeads, (float)x.Scale, cotangent, stateCotangent);
         Dictionary<string, float[]> actual = Run(true, inputs, shapes, keyHeads, (float)x.Scale, cotangent, stateCotangent);
         foreach ((string name, float[] values) in expected)
         {
-            Lab.Close(actual[name], values, name.StartsWith("grad", StringComparison.Ordinal) ? 1e-4 : 1e-5, name);
+            LawTools.Close(actual[name], values, name.StartsWith("grad", StringComparison.Ordinal) ? 1e-4 : 1e-5, name);
         }
     }
 
@@ -80,7 +80,7 @@ public sealed class DeltaRuleTests : IDisposable
         Dictionary<string, float[]> actual = Run(chunked, inputs, shapes, heads, 0.3535533905932738f, Read("do", shapes["v"].Count), Read("ds", shapes["initial_state"].Count));
         foreach ((string name, float[] values) in actual)
         {
-            Lab.Close(values, Read(name, values.Length), name.StartsWith("grad", StringComparison.Ordinal) ? 1e-4 : 1e-5, name);
+            LawTools.Close(values, Read(name, values.Length), name.StartsWith("grad", StringComparison.Ordinal) ? 1e-4 : 1e-5, name);
         }
 
         float[] Read(string name, long count)

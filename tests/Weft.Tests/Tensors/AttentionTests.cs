@@ -1,10 +1,10 @@
+using Weft.Tests.Laws;
 using Weft.Models;
 using Weft.Tensors;
 using Weft.Tensors.Cpu;
 
 namespace Weft.Tests.Tensors;
 
-using Lab = Laws.Lab;
 
 /// <summary>Attention and rotary positions against their definitions, for shapes that cut tiles in every way.</summary>
 public sealed class AttentionTests : IDisposable
@@ -79,7 +79,7 @@ public sealed class AttentionTests : IDisposable
         public Operands(Device device, Case c)
         {
             this.c = c;
-            fused = device.Of(Lab.Gaussian((long)c.Batch * c.Tokens * (c.Queries + (2 * c.Keys)), 1), new Shape(c.Batch, c.Tokens, c.Queries + (2 * c.Keys))).WithGrad();
+            fused = device.Of(LawTools.Gaussian((long)c.Batch * c.Tokens * (c.Queries + (2 * c.Keys)), 1), new Shape(c.Batch, c.Tokens, c.Queries + (2 * c.Keys))).WithGrad();
             if (c.Past > 0)
             {
                 pastKeys = Cache(2);
@@ -88,7 +88,7 @@ public sealed class AttentionTests : IDisposable
 
             Tensor Cache(ulong seed)
             {
-                float[] values = Lab.Gaussian((long)c.Batch * c.Room * c.Keys, seed);
+                float[] values = LawTools.Gaussian((long)c.Batch * c.Room * c.Keys, seed);
                 for (int i = 0; i < values.Length; i++)
                 {
                     int row = i / c.Keys % c.Room;
@@ -144,16 +144,16 @@ public sealed class AttentionTests : IDisposable
         var operands = new Operands(device, c);
         (float[] y, float[][] gradients) = Gradients(operands, operands.Fast);
         (float[] expected, float[][] expectedGradients) = Gradients(operands, operands.Plain);
-        Lab.Close(y, expected, 1e-5, name);
+        LawTools.Close(y, expected, 1e-5, name);
         foreach (((string leaf, _), float[] actual, float[] reference) in operands.Leaves.Zip(gradients, expectedGradients))
         {
-            Lab.Close(actual, reference, 1e-4, $"{name}: the gradient of {leaf}");
+            LawTools.Close(actual, reference, 1e-4, $"{name}: the gradient of {leaf}");
         }
 
         // Without recording: one token takes the way of decoding.
         using var tape = new Tape(device) { Recording = false };
         long before = device.Flops;
-        Lab.Close(operands.Fast(tape).ToArray(), expected, 1e-5, name + ", not recorded");
+        LawTools.Close(operands.Fast(tape).ToArray(), expected, 1e-5, name + ", not recorded");
         Assert.Equal(c.Batch * c.Options.Flops(c.Tokens, c.Past), device.Flops - before);
     }
 
@@ -182,7 +182,7 @@ public sealed class AttentionTests : IDisposable
         using var tape = new Tape(operands.Leaves.First().Tensor.Device);
         Tensor y = attention(tape);
         float[] values = y.ToArray();
-        tape.Backward(Ops.Sum(Ops.Multiply(y, tape.Of(Lab.Gaussian(values.Length, 7), y.Shape))));
+        tape.Backward(Ops.Sum(Ops.Multiply(y, tape.Of(LawTools.Gaussian(values.Length, 7), y.Shape))));
         return (values, [.. operands.Leaves.Select(l => l.Tensor.Grad!.ToArray())]);
     }
 
@@ -197,8 +197,8 @@ public sealed class AttentionTests : IDisposable
         const int tokens = 230, first = 128;
         var options = new AttentionOptions(2, 1, 24, 0.2f, window);
         using var tape = new Tape(device);
-        Tensor q = tape.Of(Lab.Gaussian(tokens * 48, 1), new Shape(1, tokens, 48));
-        Tensor k = tape.Of(Lab.Gaussian(tokens * 24, 2), new Shape(1, tokens, 24)), v = tape.Of(Lab.Gaussian(tokens * 24, 3), new Shape(1, tokens, 24));
+        Tensor q = tape.Of(LawTools.Gaussian(tokens * 48, 1), new Shape(1, tokens, 48));
+        Tensor k = tape.Of(LawTools.Gaussian(tokens * 24, 2), new Shape(1, tokens, 24)), v = tape.Of(LawTools.Gaussian(tokens * 24, 3), new Shape(1, tokens, 24));
         float[] whole = Ops.Attention(q, k, v, default, options, 0).ToArray();
         Tensor start = Ops.Attention(Part(q, 0, first), Part(k, 0, first), Part(v, 0, first), default, options, 0);
         Tensor end = Ops.Attention(Part(q, first, tokens - first), Part(k, first, tokens - first), Part(v, first, tokens - first),
@@ -242,8 +242,8 @@ public sealed class AttentionTests : IDisposable
     {
         const int tokens = 80, dim = 16;
         using var tape = new Tape(device);
-        Tensor q = tape.Of(Lab.Gaussian(tokens * dim, 1, 1000), new Shape(1, tokens, dim)), k = tape.Of(Lab.Gaussian(tokens * dim, 2, 1000), new Shape(1, tokens, dim));
-        Tensor v = tape.Of(Lab.Gaussian(tokens * dim, 3), new Shape(1, tokens, dim));
+        Tensor q = tape.Of(LawTools.Gaussian(tokens * dim, 1, 1000), new Shape(1, tokens, dim)), k = tape.Of(LawTools.Gaussian(tokens * dim, 2, 1000), new Shape(1, tokens, dim));
+        Tensor v = tape.Of(LawTools.Gaussian(tokens * dim, 3), new Shape(1, tokens, dim));
         float[] y = Ops.Attention(q, k, v, default, new AttentionOptions(1, 1, dim, 1, 0), 0).ToArray();
         (float[] qs, float[] ks, float[] vs) = (q.ToArray(), k.ToArray(), v.ToArray());
         for (int t = 0; t < tokens; t++)
@@ -263,11 +263,11 @@ public sealed class AttentionTests : IDisposable
     {
         const double theta = 10000;
         int width = heads * headDim, r = rotary == 0 ? headDim : rotary;
-        Tensor wide = device.Of(Lab.Gaussian((long)batch * tokens * (width + 5), 1), new Shape(batch, tokens, width + 5)).WithGrad();
+        Tensor wide = device.Of(LawTools.Gaussian((long)batch * tokens * (width + 5), 1), new Shape(batch, tokens, width + 5)).WithGrad();
         using var tape = new Tape(device);
         Tensor x = Ops.Copy(wide, tape).Columns(5, width);
         Tensor y = Ops.Rope(x, headDim, position, (float)theta, rotary);
-        float[] weight = Lab.Gaussian(y.Shape.Count, 2), input = x.ToArray(), expected = new float[input.Length], gradient = new float[wide.Shape.Count];
+        float[] weight = LawTools.Gaussian(y.Shape.Count, 2), input = x.ToArray(), expected = new float[input.Length], gradient = new float[wide.Shape.Count];
         for (int i = 0; i < input.Length; i++)
         {
             int column = i % headDim, pair = column % (r / 2), row = i / width;
@@ -285,16 +285,16 @@ public sealed class AttentionTests : IDisposable
             gradient[(row * (width + 5)) + 5 + (i % width)] = (float)((weight[i] * cos) + ((low ? 1 : -1) * weight[other] * sin));
         }
 
-        Lab.Close(y.ToArray(), expected, 1e-6, "rope");
+        LawTools.Close(y.ToArray(), expected, 1e-6, "rope");
         tape.Backward(Ops.Sum(Ops.Multiply(y, tape.Of(weight, y.Shape))));
-        Lab.Close(wide.Grad!.ToArray(), gradient, 1e-6, "rope's gradient");
+        LawTools.Close(wide.Grad!.ToArray(), gradient, 1e-6, "rope's gradient");
     }
 
     [Fact]
     public void RopeOfAnyPieceGivesTheSameBits()
     {
         using var tape = new Tape(device);
-        Tensor x = tape.Of(Lab.Gaussian(150 * 32, 1), new Shape(1, 150, 32));
+        Tensor x = tape.Of(LawTools.Gaussian(150 * 32, 1), new Shape(1, 150, 32));
         float[] whole = Ops.Rope(x, 16, 40, 10000).ToArray();
         float[] pieces = [.. Ops.Rope(Ops.Slice(x, 1, 0, 33), 16, 40, 10000).ToArray(), .. Ops.Rope(Ops.Slice(x, 1, 33, 117), 16, 73, 10000).ToArray()];
         Assert.Equal(whole, pieces);

@@ -1,3 +1,4 @@
+using Weft.Tests.Laws;
 using Weft.Tensors;
 using Weft.Tensors.Cpu;
 
@@ -79,14 +80,14 @@ public sealed class OpsTests : IDisposable
         Row row = Rows[index];
 
         // Away from zero, where relu has a kink that differences would straddle.
-        float[][] values = [.. row.Inputs.Select((s, i) => Laws.Lab.Gaussian(s.Count, (ulong)(i + 1)).Select(v => MathF.CopySign(Math.Max(0.1f, Math.Abs(v)), v)).ToArray())];
+        float[][] values = [.. row.Inputs.Select((s, i) => LawTools.Gaussian(s.Count, (ulong)(i + 1)).Select(v => MathF.CopySign(Math.Max(0.1f, Math.Abs(v)), v)).ToArray())];
         using var tape = new Tape(device);
         Tensor[] inputs = [.. row.Inputs.Select((s, i) => device.Of(values[i], s).WithGrad())];
         Tensor y = row.Run([.. inputs.Select(t => Ops.Copy(t, tape))]);
-        float[] output = y.ToArray(), weights = Laws.Lab.Gaussian(y.Shape.Count, 9);
+        float[] output = y.ToArray(), weights = LawTools.Gaussian(y.Shape.Count, 9);
         if (row.Definition is not null)
         {
-            Laws.Lab.Close(output, [.. row.Definition(values).Select(v => (float)v)], 1e-6, name);
+            LawTools.Close(output, [.. row.Definition(values).Select(v => (float)v)], 1e-6, name);
         }
 
         tape.Backward(Ops.Sum(Ops.Multiply(y, tape.Of(weights, y.Shape))));
@@ -131,7 +132,7 @@ public sealed class OpsTests : IDisposable
     [Fact]
     public void AdamWIsItsDefinition()
     {
-        float[] w = Laws.Lab.Gaussian(1000, 1), m = Laws.Lab.Gaussian(1000, 2), v = [.. Laws.Lab.Gaussian(1000, 3).Select(Math.Abs)], g = Laws.Lab.Gaussian(1000, 4);
+        float[] w = LawTools.Gaussian(1000, 1), m = LawTools.Gaussian(1000, 2), v = [.. LawTools.Gaussian(1000, 3).Select(Math.Abs)], g = LawTools.Gaussian(1000, 4);
         var s = new Shape(10, 100);
         Tensor tw = device.Of(w, s), tm = device.Of(m, s), tv = device.Of(v, s), tg = device.Of(g, s);
         device.AdamW(tw, tg, tm, tv, new AdamWStep(0.01f, 0.9f, 0.95f, 1e-8f, 0.1f, 7, 0.5f));
@@ -142,7 +143,7 @@ public sealed class OpsTests : IDisposable
             expected[i] = (float)((w[i] * (1 - (0.01 * 0.1))) - (0.01 * mi / (1 - Math.Pow(0.9, 7)) / (Math.Sqrt(vi / (1 - Math.Pow(0.95, 7))) + 1e-8)));
         }
 
-        Laws.Lab.Close(tw.ToArray(), expected, 1e-6, "AdamW");
+        LawTools.Close(tw.ToArray(), expected, 1e-6, "AdamW");
         Assert.All(tg.ToArray(), x => Assert.Equal(0, x));
         Assert.Equal(g.Sum(x => (double)x * x), device.SumOfSquares(device.Of(g, s)), 1e-3);
     }

@@ -4,7 +4,7 @@ using Weft.Tensors;
 namespace Weft.Tests.Laws;
 
 /// <summary>What the laws share: inputs, runs and comparisons.</summary>
-internal static class Lab
+internal static class LawTools
 {
     public static float[] Gaussian(long count, ulong seed, float deviation = 1)
     {
