@@ -1,4 +1,5 @@
 using Weft.Models;
+using Weft.Training;
 
 namespace Weft.Lab;
 

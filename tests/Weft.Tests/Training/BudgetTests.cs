@@ -1,6 +1,6 @@
-using Weft.Lab;
+using Weft.Training;
 
-namespace Weft.Tests.Lab;
+namespace Weft.Tests.Training;
 
 public class BudgetTests
 {
@@ -19,6 +19,8 @@ public class BudgetTests
     [InlineData("500KB", BudgetKind.Data, 5e5, "500KB")]
     [InlineData("3TB", BudgetKind.Data, 3e12, "3000GB")]
     [InlineData("1234567B", BudgetKind.Data, 1234567, "1.234567e6B")]
+    [InlineData("500steps", BudgetKind.Steps, 500, "500steps")]
+    [InlineData("1 step", BudgetKind.Steps, 1, "1steps")]
     public void ReadsAndWritesBudgets(string text, BudgetKind kind, double amount, string written)
     {
         Budget budget = Budget.Parse(text);
@@ -42,7 +44,7 @@ public class BudgetTests
     [InlineData("20M")] // minutes or megabytes?
     [InlineData("5 minutes")]
     public void RefusesWhatIsNone(string text) =>
-        Refused.With(() => Budget.Parse(text), $"--budget '{text}' is not a budget; write a time (60s, 5m), training FLOPs (3e13flop) or training data (20MB)");
+        Refused.With(() => Budget.Parse(text), $"--budget '{text}' is not a budget; write a time (60s, 5m), training FLOPs (3e13flop), training data (20MB) or steps (500steps)");
 
     [Fact]
     public void StaysOnOneLine() => Refused.With(() => Budget.Parse("1\n2"), "'1?2'");

@@ -1,0 +1,82 @@
+using Weft.Models;
+using Weft.Tensors;
+
+namespace Weft.Training;
+
+/// <summary>How well a model predicts a text.</summary>
+/// <param name="BitsPerByte">The mean of -log2 of the probability that it gave each byte.</param>
+/// <param name="Bytes">The number of bytes predicted.</param>
+public readonly record struct Score(double BitsPerByte, long Bytes);
+
+/// <summary>
+/// Held-out bits per byte. The text is cut in windows as long as a training sequence, each read from a fresh state, so that a model is asked
+/// what it was trained for. Every byte but the very first of the text is predicted exactly once: window k reads bytes kT .. kT+T-1 and
+/// predicts bytes kT+1 .. kT+T, its first one from the one byte before it. The sum is taken in double precision.
+/// </summary>
+public static class Evaluation
+{
+    /// <summary>Scores the held-out part of a corpus, or its first <paramref name="atMost"/> bytes.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="corpus">The corpus.</param>
+    /// <param name="context">The bytes of a window; 0 for the model's own context.</param>
+    /// <param name="batch">The windows read at a time.</param>
+    /// <param name="atMost">The most bytes to read.</param>
+    public static Score HeldOut(LanguageModel model, Corpus corpus, int context = 0, int batch = 8, long atMost = long.MaxValue)
+    {
+        ArgumentNullException.ThrowIfNull(corpus);
+        return BitsPerByte(model, corpus, corpus.TrainLength, Math.Min(corpus.HeldOutLength, atMost), context, batch);
+    }
+
+    /// <summary>Scores the <paramref name="length"/> bytes of a corpus from <paramref name="offset"/> on, the first of them excepted.</summary>
+    /// <exception cref="InputException">There are fewer than 2 bytes, or they cannot be read.</exception>
+    public static Score BitsPerByte(LanguageModel model, Corpus corpus, long offset, long length, int context = 0, int batch = 8)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(corpus);
+        ArgumentOutOfRangeException.ThrowIfNegative(context);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(batch);
+        long scored = length - 1;
+        if (scored < 1)
+        {
+            throw new InputException($"{length} bytes are too few to evaluate on; 2 are the least");
+        }
+
+        int time = (int)Math.Min(context == 0 ? model.Config.Context : context, scored);
+        long windows = (scored + time - 1) / time;
+        int rows = (int)Math.Min(batch, windows);
+        var bytes = new byte[time + 1];
+        int[] inputs = new int[rows * time], targets = new int[rows * time];
+        var losses = new float[rows * time];
+        SequenceState state = model.NewState(rows);
+        using var tape = new Tape(model.Device) { Recording = false };
+        double nats = 0;
+        for (long first = 0; first < windows; first += rows)
+        {
+            // What does not fill its window, or its batch, is padded with targets that count for nothing.
+            Array.Fill(inputs, 0);
+            Array.Fill(targets, -1);
+            for (int row = 0; row < rows && first + row < windows; row++)
+            {
+                long at = (first + row) * time;
+                int count = (int)Math.Min(time, scored - at);
+                corpus.Read(offset + at, bytes.AsSpan(0, count + 1));
+                for (int t = 0; t < count; t++)
+                {
+                    inputs[(row * time) + t] = bytes[t];
+                    targets[(row * time) + t] = bytes[t + 1];
+                }
+            }
+
+            state.Clear();
+            Tensor logits = model.Forward(tape.Tokens(inputs, rows, time), state);
+            Ops.CrossEntropy(logits, tape.Tokens(targets, rows, time)).Get(losses);
+            tape.Reset();
+            foreach (float loss in losses)
+            {
+                nats += loss;
+            }
+        }
+
+        return new Score(nats / Math.Log(2) / scored, scored);
+    }
+}

@@ -1,0 +1,168 @@
+using Weft.Models;
+using Weft.Tensors;
+
+namespace Weft.Training;
+
+/// <summary>
+/// One model learning: loss and gradients of a batch, and the update. Everything of a step lives on one tape that is used again and again,
+/// so that a step allocates nothing once the first few have sized it.
+/// </summary>
+internal sealed class Learner : IDisposable
+{
+    private readonly LanguageModel model;
+    private readonly TrainingOptions options;
+    private readonly int context, micro;
+    private readonly Tape tape;
+    private readonly SequenceState state;
+    private readonly int[] inputs, targets;
+
+    public Learner(LanguageModel model, TrainingOptions options, int context)
+    {
+        (this.model, this.options, this.context) = (model, options.Checked(), context);
+        micro = options.MicroBatch == 0 ? options.BatchSize : options.MicroBatch;
+        tape = new Tape(model.Device);
+        state = model.NewState(micro);
+        inputs = new int[micro * context];
+        targets = new int[micro * context];
+        Optimizer = new AdamW(model.Parameters(), options);
+    }
+
+    public AdamW Optimizer { get; }
+
+    /// <summary>The bytes of memory that a step's activations and gradients take.</summary>
+    public long ArenaBytes => tape.ArenaBytes;
+
+    /// <summary>
+    /// Adds the gradient of the mean cross-entropy of a batch, [B, T+1] bytes, to the parameters' and returns that mean in nats a byte.
+    /// </summary>
+    /// <exception cref="TrainingDivergedException">The loss is not finite.</exception>
+    public double Backward(ReadOnlySpan<byte> windows)
+    {
+        double loss = 0;
+        int bytes = micro * (context + 1);
+        float share = 1f / (options.BatchSize * context);
+        while (!windows.IsEmpty)
+        {
+            Cut(windows[..bytes]);
+            windows = windows[bytes..];
+            state.Clear();
+            Tensor logits = model.Forward(tape.Tokens(inputs, micro, context), state);
+            Tensor losses = Ops.CrossEntropy(logits, tape.Tokens(targets, micro, context));
+            Tensor mean = Ops.Affine(Ops.Sum(losses), share);
+            float part = mean.Scalar();
+            if (!float.IsFinite(part))
+            {
+                throw new TrainingDivergedException(Optimizer.Steps + 1, $"the loss is {(float.IsNaN(part) ? "not a number" : "infinite")}", FirstBrokenOutput());
+            }
+
+            tape.Backward(mean);
+            tape.Reset();
+            loss += part;
+        }
+
+        return loss;
+    }
+
+    /// <summary>Does what <see cref="Backward"/> does, and forgets the gradients.</summary>
+    public void Rehearse(ReadOnlySpan<byte> windows)
+    {
+        Backward(windows);
+        foreach (Parameter parameter in model.Parameters())
+        {
+            parameter.Tensor.ClearGrad();
+        }
+    }
+
+    /// <summary>Clips the gradients and updates the parameters; returns the gradients' length before clipping.</summary>
+    /// <exception cref="TrainingDivergedException">It is not finite; the parameters are as they were.</exception>
+    public double Update(double rate)
+    {
+        double norm = Optimizer.GradientNorm();
+        if (!double.IsFinite(norm))
+        {
+            throw new TrainingDivergedException(Optimizer.Steps + 1, "the gradient is not finite", $"the gradient of {Optimizer.FirstBrokenGradient()}");
+        }
+
+        Optimizer.Update(rate, options.Clip > 0 && norm > options.Clip ? options.Clip / norm : 1);
+        return norm;
+    }
+
+    public void Dispose()
+    {
+        tape.Dispose();
+        Optimizer.Dispose();
+    }
+
+    // T inputs of each window, and the byte after each of them.
+    private void Cut(ReadOnlySpan<byte> windows)
+    {
+        for (int b = 0; b < micro; b++)
+        {
+            ReadOnlySpan<byte> window = windows.Slice(b * (context + 1), context + 1);
+            for (int t = 0; t < context; t++)
+            {
+                inputs[(b * context) + t] = window[t];
+                targets[(b * context) + t] = window[t + 1];
+            }
+        }
+    }
+
+    // Runs the inputs once more, block by block, to the first output with a number that is none.
+    private string FirstBrokenOutput()
+    {
+        tape.Reset();
+        state.Clear();
+        tape.Recording = false;
+        Tensor x = Ops.Embed(model.Parameters().First().Tensor, tape.Tokens(inputs, micro, context));
+        if (!IsFinite(x))
+        {
+            return "the embedding";
+        }
+
+        for (int i = 0; i < model.Blocks.Count; i++)
+        {
+            x = model.Blocks[i].Forward(x, state.Layers[i]);
+            if (!IsFinite(x))
+            {
+                return $"block {i} ({model.Config.Blocks[i].Name})";
+            }
+        }
+
+        return "the head";
+    }
+
+    private static bool IsFinite(Tensor x)
+    {
+        foreach (float value in x.ToArray())
+        {
+            if (!float.IsFinite(value))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+}
+
+/// <summary>Training failed at run time: a loss or a gradient is no finite number. The message is one line; programs exit with code 1.</summary>
+public sealed class TrainingDivergedException : Exception
+{
+    internal TrainingDivergedException(long step, string what, string layer, string? checkpoint = null)
+        : base($"training diverged at step {step}: {what}; the first output that is not finite is that of {layer}; "
+            + (checkpoint is null ? "there is no checkpoint yet" : $"the last good checkpoint is {checkpoint}") + "; a lower learning rate usually helps")
+    {
+        (Step, What, Layer, Checkpoint) = (step, what, layer, checkpoint);
+    }
+
+    /// <summary>The step that failed, from 1. It changed no parameter.</summary>
+    public long Step { get; }
+
+    /// <summary>The first layer whose output is not finite.</summary>
+    public string Layer { get; }
+
+    /// <summary>The last good checkpoint; null where there is none.</summary>
+    public string? Checkpoint { get; }
+
+    internal string What { get; }
+}
