@@ -5,7 +5,7 @@ using Weft.Tensors.Cpu;
 
 namespace Weft.Tests.Models;
 
-using Lab = Weft.Tests.Laws.Lab;
+using Weft.Tests.Laws;
 
 /// <summary>The chunked scalar-decay recurrence against its definition, against public references and against double precision.</summary>
 public sealed class ScalarDecayTests : IDisposable
@@ -55,7 +55,7 @@ public sealed class ScalarDecayTests : IDisposable
         Dictionary<string, float[]> expected = Run(device, c, chunked: false), actual = Run(device, c, chunked: true);
         foreach ((string what, float[] values) in expected)
         {
-            Lab.Close(actual[what], values, what is "o" or "final" ? 1e-5 : 1e-4, $"{name}: {what}");
+            LawTools.Close(actual[what], values, what is "o" or "final" ? 1e-5 : 1e-4, $"{name}: {what}");
         }
     }
 
@@ -83,9 +83,9 @@ public sealed class ScalarDecayTests : IDisposable
         const int batch = 2, heads = 2, dk = 8, dv = 24, chunk = 32;
         int time = pieces.Sum();
         using var tape = new Tape(device) { Recording = false };
-        float[] q = Lab.Gaussian(batch * time * dk, 1), k = Lab.Gaussian(batch * time * dk, 2), v = Lab.Gaussian(batch * time * heads * dv, 3);
+        float[] q = LawTools.Gaussian(batch * time * dk, 1), k = LawTools.Gaussian(batch * time * dk, 2), v = LawTools.Gaussian(batch * time * heads * dv, 3);
         float[] a = Decays(batch * time * heads, -0.2, 4);
-        Tensor whole = device.Of(Lab.Gaussian(batch * heads * dk * dv, 5), new Shape(batch, heads, dk, dv));
+        Tensor whole = device.Of(LawTools.Gaussian(batch * heads * dk * dv, 5), new Shape(batch, heads, dk, dv));
         Tensor state = device.Of(whole.ToArray(), whole.Shape);
         (Tensor o, Tensor final) = Piece(0, time, whole);
         Assert.Same(whole, final);
@@ -103,8 +103,8 @@ public sealed class ScalarDecayTests : IDisposable
         }
 
         double tolerance = onGrid ? 0 : 1e-5;
-        Lab.Close(actual, expected, tolerance, "o");
-        Lab.Close(state.ToArray(), whole.ToArray(), tolerance, "final");
+        LawTools.Close(actual, expected, tolerance, "o");
+        LawTools.Close(state.ToArray(), whole.ToArray(), tolerance, "final");
 
         (Tensor O, Tensor Final) Piece(int start, int count, Tensor initial)
         {
@@ -117,7 +117,7 @@ public sealed class ScalarDecayTests : IDisposable
     public void LongRunsStayCloseToDoublePrecision()
     {
         const int time = 20_000, heads = 3, dk = 8, dv = 8;
-        float[] q = Lab.Gaussian(time * dk, 1), k = Lab.Gaussian(time * dk, 2), v = Lab.Gaussian(time * heads * dv, 3), a = new float[time * heads];
+        float[] q = LawTools.Gaussian(time * dk, 1), k = LawTools.Gaussian(time * dk, 2), v = LawTools.Gaussian(time * heads * dv, 3), a = new float[time * heads];
         float[] random = Decays(time, -0.05, 4);
         for (int t = 0; t < time; t++)
         {
@@ -150,8 +150,8 @@ public sealed class ScalarDecayTests : IDisposable
         {
             int head = h;
             float[] Of(Func<int, float> at) => [.. Enumerable.Range(0, time * dv).Select(i => at((((i / dv) * heads) + head) * dv + (i % dv)))];
-            Lab.Close(Of(i => actual[i]), Of(i => (float)expected[i]), 1e-5, $"o of head {h}");
-            Lab.Close(last.AsSpan(h * dk * dv, dk * dv), [.. Enumerable.Range(0, dk * dv).Select(i => (float)state[head, i / dv, i % dv])], 1e-5, $"state of head {h}");
+            LawTools.Close(Of(i => actual[i]), Of(i => (float)expected[i]), 1e-5, $"o of head {h}");
+            LawTools.Close(last.AsSpan(h * dk * dv, dk * dv), [.. Enumerable.Range(0, dk * dv).Select(i => (float)state[head, i / dv, i % dv])], 1e-5, $"state of head {h}");
         }
     }
 
@@ -175,19 +175,19 @@ public sealed class ScalarDecayTests : IDisposable
         Tensor ts = device.Of(State("in." + initial), new Shape(batch, heads, 8, 6)).WithGrad();
         (Tensor o, Tensor final) = Ops.ScalarDecay(Ops.Copy(tq, tape), Ops.Copy(tk, tape), Ops.Copy(tv, tape), Ops.Copy(ta, tape), null, null, Ops.Copy(ts, tape),
             heads, ssd ? 1 : 0.3535533905932738f, chunk: 16);
-        Lab.Close(o.ToArray(), Read("out.o").Values, 1e-5, "o");
-        Lab.Close(final.ToArray(), State("out.state"), 1e-5, "state");
+        LawTools.Close(o.ToArray(), Read("out.o").Values, 1e-5, "o");
+        LawTools.Close(final.ToArray(), State("out.state"), 1e-5, "state");
 
         Tensor loss = Ops.Add(Ops.Sum(Ops.Multiply(o, tape.Of(Read("do").Values, o.Shape))).Reshape(new Shape(1)),
             Ops.Sum(Ops.Multiply(final, tape.Of(State("ds"), final.Shape))).Reshape(new Shape(1)));
         tape.Backward(loss);
-        Lab.Close(tq.Grad!.ToArray(), Read("grad." + q).Values, 1e-4, "dq");
-        Lab.Close(tk.Grad!.ToArray(), Read("grad." + k).Values, 1e-4, "dk");
-        Lab.Close(tv.Grad!.ToArray(), Read("grad." + v).Values, 1e-4, "dv");
-        Lab.Close(ts.Grad!.ToArray(), State("grad." + initial), 1e-4, "dS");
+        LawTools.Close(tq.Grad!.ToArray(), Read("grad." + q).Values, 1e-4, "dq");
+        LawTools.Close(tk.Grad!.ToArray(), Read("grad." + k).Values, 1e-4, "dk");
+        LawTools.Close(tv.Grad!.ToArray(), Read("grad." + v).Values, 1e-4, "dv");
+        LawTools.Close(ts.Grad!.ToArray(), State("grad." + initial), 1e-4, "dS");
         if (logDecays is not null)
         {
-            Lab.Close(ta.Grad!.ToArray(), Read("grad." + decay).Values, 1e-4, "da");
+            LawTools.Close(ta.Grad!.ToArray(), Read("grad." + decay).Values, 1e-4, "da");
         }
 
         (Shape Shape, float[] Values) Read(string array)
@@ -216,7 +216,7 @@ public sealed class ScalarDecayTests : IDisposable
     public void FlopsAreAsDeclared(int time, int chunk)
     {
         using var tape = new Tape(device);
-        Tensor Some(int columns) => tape.Of(Lab.Gaussian(3 * time * columns, 1), new Shape(3, time, columns));
+        Tensor Some(int columns) => tape.Of(LawTools.Gaussian(3 * time * columns, 1), new Shape(3, time, columns));
         long before = device.Flops;
         Ops.ScalarDecay(Some(2 * 5), Some(2 * 5), Some(4 * 6), tape.Of(Decays(3 * time * 4, -1, 2), new Shape(3, time, 4)), null, null, null, 2, chunk: chunk);
         Assert.Equal(3 * ScalarDecay.Flops(time, 4, 2, 5, 6, chunk), device.Flops - before);
@@ -248,7 +248,7 @@ public sealed class ScalarDecayTests : IDisposable
         {
             // One tensor whose columns are v, q, a, k and the gate: all views, all gradients into one array.
             int columns = values + (2 * keys) + (2 * c.Heads), decays = values + keys;
-            float[] x = Lab.Gaussian((long)count * columns, 1);
+            float[] x = LawTools.Gaussian((long)count * columns, 1);
             for (int i = 0; i < a.Length; i++)
             {
                 x[(i / c.Heads * columns) + decays + (i % c.Heads)] = a[i];
@@ -260,25 +260,25 @@ public sealed class ScalarDecayTests : IDisposable
         }
         else
         {
-            (q, k) = (Input("q", Lab.Gaussian(count * keys, 1), Over(keys)), Input("k", Lab.Gaussian(count * keys, 2), Over(keys)));
-            (v, decay) = (Input("v", Lab.Gaussian(count * values, 3), Over(values)), Input("a", a, Over(c.Heads)));
-            gate = c.Gate ? Input("gate", Lab.Gaussian(count * c.Heads, 8), Over(c.Heads)) : null;
+            (q, k) = (Input("q", LawTools.Gaussian(count * keys, 1), Over(keys)), Input("k", LawTools.Gaussian(count * keys, 2), Over(keys)));
+            (v, decay) = (Input("v", LawTools.Gaussian(count * values, 3), Over(values)), Input("a", a, Over(c.Heads)));
+            gate = c.Gate ? Input("gate", LawTools.Gaussian(count * c.Heads, 8), Over(c.Heads)) : null;
         }
 
         Tensor? skip = null;
         if (c.Skip)
         {
-            learned["skip"] = skip = device.Of(Lab.Gaussian(c.Heads, 5), new Shape(c.Heads)).WithGrad();
+            learned["skip"] = skip = device.Of(LawTools.Gaussian(c.Heads, 5), new Shape(c.Heads)).WithGrad();
         }
 
         Shape state = new(c.Batch, c.Heads, c.Dk, c.Dv);
-        Tensor? initial = c.Initial ? Input("initial", Lab.Gaussian(state.Count, 6), state) : null;
+        Tensor? initial = c.Initial ? Input("initial", LawTools.Gaussian(state.Count, 6), state) : null;
         (Tensor o, Tensor final) = chunked
             ? ScalarDecay.Chunked(q, k, v, decay, gate, skip, initial, c.KeyHeads, c.Scale, c.Chunk)
             : ScalarDecay.Scan(q, k, v, decay, gate, skip, initial, c.KeyHeads, c.Scale);
         var result = new Dictionary<string, float[]> { ["o"] = o.ToArray(), ["final"] = final.ToArray() };
 
-        Tensor Weighted(Tensor x, ulong seed) => Ops.Sum(Ops.Multiply(x, tape.Of(Lab.Gaussian(x.Shape.Count, seed), x.Shape))).Reshape(new Shape(1));
+        Tensor Weighted(Tensor x, ulong seed) => Ops.Sum(Ops.Multiply(x, tape.Of(LawTools.Gaussian(x.Shape.Count, seed), x.Shape))).Reshape(new Shape(1));
         tape.Backward(c.OnlyO ? Weighted(o, 9) : c.OnlyFinal ? Weighted(final, 10) : Ops.Add(Weighted(o, 9), Weighted(final, 10)));
         foreach ((string name, Tensor tensor) in learned)
         {

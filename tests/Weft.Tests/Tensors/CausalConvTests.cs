@@ -3,7 +3,7 @@ using Weft.Tensors.Cpu;
 
 namespace Weft.Tests.Tensors;
 
-using Lab = Weft.Tests.Laws.Lab;
+using Weft.Tests.Laws;
 
 /// <summary>The causal convolution against its definition in double precision: values, what it keeps for the next call, gradients.</summary>
 public sealed class CausalConvTests : IDisposable
@@ -26,8 +26,8 @@ public sealed class CausalConvTests : IDisposable
     {
         const int offset = 3; // the input is a view: columns of a wider tensor
         int before = kernel - 1, wide = channels + 5;
-        float[] x = Lab.Gaussian(batch * time * wide, 1), w = Lab.Gaussian(channels * kernel, 2), bias = Lab.Gaussian(channels, 3), past = Lab.Gaussian(batch * before * channels, 4);
-        float[] dy = Lab.Gaussian(batch * time * channels, 5), dlast = Lab.Gaussian(batch * before * channels, 6);
+        float[] x = LawTools.Gaussian(batch * time * wide, 1), w = LawTools.Gaussian(channels * kernel, 2), bias = LawTools.Gaussian(channels, 3), past = LawTools.Gaussian(batch * before * channels, 4);
+        float[] dy = LawTools.Gaussian(batch * time * channels, 5), dlast = LawTools.Gaussian(batch * before * channels, 6);
 
         using var tape = new Tape(device);
         Tensor tx = device.Of(x, new Shape(batch, time, wide)).WithGrad(), tw = device.Of(w, new Shape(channels, kernel)).WithGrad();
@@ -85,14 +85,14 @@ public sealed class CausalConvTests : IDisposable
             }
         }
 
-        Lab.Close(actual, expected, 1e-6, "y");
+        LawTools.Close(actual, expected, 1e-6, "y");
         Assert.Equal(expectedLast, kept);
-        Lab.Close(tx.Grad!.ToArray(), dx, 1e-6, "dx");
-        Lab.Close(tw.Grad!.ToArray(), dw, 1e-5, "dw");
-        Lab.Close(tb.Grad!.ToArray(), db, 1e-5, "dbias");
+        LawTools.Close(tx.Grad!.ToArray(), dx, 1e-6, "dx");
+        LawTools.Close(tw.Grad!.ToArray(), dw, 1e-5, "dw");
+        LawTools.Close(tb.Grad!.ToArray(), db, 1e-5, "dbias");
         if (withPast)
         {
-            Lab.Close(tp.Grad!.ToArray(), dp, 1e-6, "dpast");
+            LawTools.Close(tp.Grad!.ToArray(), dp, 1e-6, "dpast");
         }
 
         Assert.Equal(2L * kernel * batch * time * channels * 3, device.Flops);
@@ -102,8 +102,8 @@ public sealed class CausalConvTests : IDisposable
     public void PiecesAreTheWhole()
     {
         const int batch = 2, time = 90, channels = 21, kernel = 4;
-        float[] x = Lab.Gaussian(batch * time * channels, 1);
-        Tensor w = device.Of(Lab.Gaussian(channels * kernel, 2), new Shape(channels, kernel)), state = device.Zeros(new Shape(batch, kernel - 1, channels));
+        float[] x = LawTools.Gaussian(batch * time * channels, 1);
+        Tensor w = device.Of(LawTools.Gaussian(channels * kernel, 2), new Shape(channels, kernel)), state = device.Zeros(new Shape(batch, kernel - 1, channels));
         using var tape = new Tape(device) { Recording = false };
         float[] expected = Ops.CausalConv(tape.Of(x, new Shape(batch, time, channels)), w, null, null, true).Y.ToArray(), actual = new float[expected.Length];
         int at = 0;
