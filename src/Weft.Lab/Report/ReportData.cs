@@ -112,6 +112,8 @@ public sealed record ModelResult
     public required double TrainTokensPerSecond { get; init; }
     /// <summary>Peak learning rate.</summary>
     public required double LearningRate { get; init; }
+    /// <summary>The learning rates tried first, if a sweep was asked for; the best was then trained with.</summary>
+    public IReadOnlyList<SweepPoint>? Sweep { get; init; }
     /// <summary>Anything a reader should know about the state's size.</summary>
     public string? StateBytesNote { get; init; }
     /// <summary>Held-out loss along training, all seeds.</summary>
@@ -129,6 +131,11 @@ public sealed record ModelResult
 /// <param name="Seconds">Training seconds so far.</param>
 /// <param name="BitsPerByte">Held-out bits per byte.</param>
 public sealed record CurvePoint(int Seed, double Flops, long Bytes, double Seconds, double BitsPerByte);
+
+/// <summary>One learning rate of a sweep.</summary>
+/// <param name="Rate">Peak learning rate.</param>
+/// <param name="BitsPerByte">Held-out bits per byte at the end of a short training; NaN if it diverged.</param>
+public sealed record SweepPoint(double Rate, double BitsPerByte);
 
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
