@@ -37,9 +37,9 @@ internal unsafe struct ScalarDecayPlan
     public void Cut(int workers)
     {
         const int cached = 1 << 17; // floats a worker: half of a common L2
-        int chunk = Heads * ((2 * Tile * Dv) + StateSize);
-        int units = Math.Max(Divide(2 * workers, KeyHeads), (int)((long)cached * workers / Math.Max(1, chunk)));
-        Segment = Math.Clamp(units, 1, Chunks);
+        long chunk = Heads * ((2L * Tile * Dv) + StateSize);
+        int units = Math.Max(Divide(2 * workers, KeyHeads), (int)((long)cached * workers / chunk));
+        Segment = Math.Clamp(units, 1, Math.Max(1, Chunks));
         Sequences = Math.Max(Divide(2 * workers, Heads), Divide(units, Segment));
 
         static int Divide(int a, int b) => (a + b - 1) / b;
