@@ -32,14 +32,14 @@ public sealed class ReferenceModelTests : IDisposable
 
         using var tape = new Tape(device);
         Tensor logits = reference.Model.Forward(tape.Tokens(ids, batch, time), reference.Model.NewState(batch));
-        Lab.Close(logits.ToArray(), ReferenceModel.Floats(expected, "logits"), 1e-5, "logits");
+        LawTools.Close(logits.ToArray(), ReferenceModel.Floats(expected, "logits"), 1e-5, "logits");
 
         Tensor loss = Ops.Affine(Ops.Sum(Ops.CrossEntropy(logits, tape.Tokens(targets, batch, time))), 1f / (batch * (time - 1)));
-        Lab.Close([loss.Scalar()], ReferenceModel.Floats(expected, "loss"), 1e-5, "loss");
+        LawTools.Close([loss.Scalar()], ReferenceModel.Floats(expected, "loss"), 1e-5, "loss");
         tape.Backward(loss);
         foreach (Parameter parameter in reference.Model.Parameters())
         {
-            Lab.Close(parameter.Tensor.Grad!.ToArray(), reference.Read(expected, "grad.", parameter), 1e-4, $"gradient of {parameter.Name}");
+            LawTools.Close(parameter.Tensor.Grad!.ToArray(), reference.Read(expected, "grad.", parameter), 1e-4, $"gradient of {parameter.Name}");
         }
     }
 
@@ -57,7 +57,7 @@ public sealed class ReferenceModelTests : IDisposable
             byte[] whole = [.. generated.AsSpan(b * total, total).ToArray().Select(i => (byte)i)];
             foreach (int piece in (int[])[time, 1, 8]) // read whole, byte by byte, in pieces
             {
-                Assert.Equal(whole, [.. prompt, .. Continue(reference.Model, prompt, piece, total - time)]);
+                Assert.Equal<byte[]>(whole, [.. prompt, .. Continue(reference.Model, prompt, piece, total - time)]);
             }
         }
     }

@@ -47,7 +47,7 @@ public class OracleTests
 
         foreach (Parameter parameter in reference.Model.Parameters())
         {
-            Lab.Close(parameter.Tensor.ToArray(), reference.Read(expected, "final.", parameter), 1e-3, $"final {parameter.Name}");
+            LawTools.Close(parameter.Tensor.ToArray(), reference.Read(expected, "final.", parameter), 1e-3, $"final {parameter.Name}");
         }
     }
 }
