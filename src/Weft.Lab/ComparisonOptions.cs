@@ -24,6 +24,12 @@ public sealed record ComparisonOptions
     /// <summary>Whether each model first looks for its own learning rate, at a quarter of the budget each.</summary>
     public bool Sweep { get; init; }
 
+    /// <summary>Worker threads; 0 for one a processor.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>The sequences of a training step; 0: as many as make 2,048 bytes.</summary>
+    public int BatchSize { get; init; }
+
     /// <summary>The command line that asked for this, for the report.</summary>
     public string Command { get; init; } = "weft compare";
 }

@@ -5,12 +5,18 @@ namespace Weft.Models;
 /// <summary>The blocks that patterns can name: a row a mixer.</summary>
 public static class BlockTable
 {
-    private static readonly SortedDictionary<string, Func<BlockOptions, Builder, Mixer>> Rows = new(StringComparer.Ordinal)
+    /// <summary>The width at which the rates of the rows were found.</summary>
+    private const int RateWidth = 128;
+
+    /// <summary>A mixer's maker, and the learning rate that a sweep found for models of it (docs/measurements.md).</summary>
+    private sealed record Row(Func<BlockOptions, Builder, Mixer> Create, double Rate);
+
+    private static readonly SortedDictionary<string, Row> Rows = new(StringComparer.Ordinal)
     {
-        ["attention"] = Attention.Create,
-        ["gated-deltanet"] = GatedDeltaNet.Create,
-        ["mamba2"] = Mamba2.Create,
-        ["swiglu"] = SwiGlu.Create,
+        ["attention"] = new(Attention.Create, 4e-3),
+        ["gated-deltanet"] = new(GatedDeltaNet.Create, 4e-3),
+        ["mamba2"] = new(Mamba2.Create, 4e-3),
+        ["swiglu"] = new(SwiGlu.Create, 8e-3),
     };
 
     /// <summary>The names of all blocks.</summary>
@@ -20,14 +26,24 @@ public static class BlockTable
     /// <exception cref="InputException">The name or an option is not known or not possible.</exception>
     public static Mixer Create(BlockSpec spec, int index, Builder builder)
     {
-        if (!Rows.TryGetValue(spec.Name, out Func<BlockOptions, Builder, Mixer>? create))
+        if (!Rows.TryGetValue(spec.Name, out Row? row))
         {
             throw new InputException($"block {index}: there is no block '{spec.Name}'; nearest: {string.Join(", ", NearestNames.Of(spec.Name, Names, 3))}");
         }
 
         var options = new BlockOptions(spec, index);
-        Mixer mixer = create(options, builder);
+        Mixer mixer = row.Create(options, builder);
         options.Done();
         return mixer;
+    }
+
+    /// <summary>
+    /// A sensible peak learning rate for a model: the lowest of its mixers' rates, which were found by sweeps at width 128, times
+    /// sqrt(128 / width). A sweep of one's own (<c>--sweep</c>) is better.
+    /// </summary>
+    public static double DefaultRate(ModelConfig config)
+    {
+        double rate = config.Blocks.Min(b => Rows.TryGetValue(b.Name, out Row? row) ? row.Rate : double.PositiveInfinity);
+        return Math.Round((double.IsFinite(rate) ? rate : 2e-3) * Math.Sqrt((double)RateWidth / config.Width), 6);
     }
 }

@@ -14,6 +14,8 @@ public sealed class TokenCache : StateSlot, IDisposable
 
     private const int Words = 4; // a position is saved as four numbers of 16 bits, which float32 holds exactly
 
+    private const int RoomToMeasure = 4096;
+
     private readonly Device device;
     private readonly int batch, width, window, mostRows;
     private Tensor? keys, values; // [B, rows, width]; the token at position p lies in row p mod rows
@@ -202,11 +204,13 @@ public sealed class TokenCache : StateSlot, IDisposable
         }
     }
 
-    /// <inheritdoc/>
+    /// <summary>Fills the cache as after <paramref name="tokens"/> tokens, with room for some thousands more: steps that are timed then do not grow it.</summary>
+    /// <exception cref="InputException">There is not enough memory, or they are more than the cache can remember.</exception>
     public override void FillForMeasurement(long tokens, RandomSource random)
     {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(tokens, MaxPosition);
         Clear();
-        Reserve(tokens);
+        Reserve(tokens + RoomToMeasure);
         Position = tokens;
         if (keys is null || tokens == 0)
         {

@@ -16,8 +16,17 @@ public abstract partial class Device : IDisposable
 {
     private long flops;
 
+    /// <summary>Opens the best device that there is, with <paramref name="threads"/> threads on the processor's side; 0: one for each core.</summary>
+    public static Device Open(int threads = 0) => new Cpu.CpuDevice(threads);
+
     /// <summary>What the device is, in a few words: for reports and error messages.</summary>
     public abstract string Description { get; }
+
+    /// <summary>The threads that kernels run on, on the processor's side.</summary>
+    public abstract int Threads { get; }
+
+    /// <summary>The instructions or the architecture in use: AVX-512, say.</summary>
+    public abstract string InstructionSet { get; }
 
     /// <summary>The floating-point operations that kernels have counted so far: see the remarks of this class for what counts.</summary>
     public long Flops => Interlocked.Read(ref flops);

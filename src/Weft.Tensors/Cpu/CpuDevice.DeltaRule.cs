@@ -6,112 +6,126 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void DeltaRule(in DeltaRuleInputs inputs, Tensor? initial, Tensor o, Tensor final, DeltaRuleSaved? saved)
     {
-        DeltaRuleJob job = DeltaRuleJob.Of(inputs);
-        job.Initial = initial is null ? null : initial.Pointer;
-        job.Final = final.Pointer;
-        job.O = o.Pointer;
-        job.OStride = o.RowStride;
-        job.States = saved is null ? null : saved.Value.States.Pointer;
-        job.Errors = saved is null ? null : saved.Value.Errors.Pointer;
-        job.ScratchSize = DeltaRuleKernel.Scratch(Math.Min(inputs.Chunk, inputs.Time), inputs.KeyWidth, inputs.ValueWidth);
-        job.Scratch = Pool.Scratch(0, (nint)(job.ScratchSize * Pool.Workers));
+        DeltaRuleJob job = new()
+        {
+            X = new DeltaRulePlan(inputs), O = new Strided(o), Initial = initial is null ? null : initial.Pointer, Final = final.Pointer,
+            States = saved is null ? null : saved.Value.States.Pointer, Errors = saved is null ? null : saved.Value.Errors.Pointer,
+        };
+        job.X.SetScratch(Pool, DeltaRuleKernel.Scratch(job.X.Longest, job.X.KeyWidth, job.X.ValueWidth));
         Pool.Run(ref job, inputs.Batch * inputs.Heads);
         CountFlops(inputs.Batch * Ops.DeltaRuleFlops(inputs.Time, inputs.Heads, inputs.KeyWidth, inputs.ValueWidth, inputs.Chunk));
     }
 
     internal override void DeltaRuleBackward(in DeltaRuleInputs inputs, in DeltaRuleSaved saved, Tensor? @do, Tensor? dfinal, in DeltaRuleGrads grads)
     {
-        int dk = inputs.KeyWidth, dv = inputs.ValueWidth, chunk = Math.Min(inputs.Chunk, inputs.Time);
         DeltaRuleBackwardJob job = new()
         {
-            Inputs = DeltaRuleJob.Of(inputs),
-            Do = @do is null ? null : @do.Pointer,
-            DoStride = @do is null ? 0 : @do.RowStride,
-            DFinal = dfinal is null ? null : dfinal.Pointer,
-            Dq = GradRows.Of(grads.Q), Dk = GradRows.Of(grads.K), Dv = GradRows.Of(grads.V), DBeta = GradRows.Of(grads.Beta),
-            DDecay = GradRows.Of(grads.LogDecay), DInitial = GradRows.Of(grads.Initial),
+            X = new DeltaRulePlan(inputs), Do = new Strided(@do), DFinal = dfinal is null ? null : dfinal.Pointer,
+            States = saved.States.Pointer, Errors = saved.Errors.Pointer, DInitial = new Strided(grads.Initial),
+            To = new DeltaRuleHeadGrads
+            {
+                Q = new Strided(grads.Q), K = new Strided(grads.K), V = new Strided(grads.V), Beta = new Strided(grads.Beta), Decay = new Strided(grads.LogDecay),
+            },
         };
-        job.Inputs.States = saved.States.Pointer;
-        job.Inputs.Errors = saved.Errors.Pointer;
-        long zeros = @do is null ? (long)chunk * dv : 0;
-        job.Inputs.ScratchSize = ((DeltaRuleKernel.BackwardScratch(chunk, dk, dv) + ((long)dk * dv) + zeros + 31) / 16) * 16;
-        job.Inputs.Scratch = Pool.Scratch(0, (nint)(job.Inputs.ScratchSize * Pool.Workers));
+        job.X.SetScratch(Pool, DeltaRuleKernel.BackwardScratch(job.X.Longest, job.X.KeyWidth, job.X.ValueWidth) + job.X.StateSize + (job.X.Longest * job.X.ValueWidth));
         Pool.Run(ref job, inputs.Batch * inputs.KeyHeads);
-        CountFlops(inputs.Batch * Ops.DeltaRuleBackwardFlops(inputs.Time, inputs.Heads, dk, dv, inputs.Chunk));
+        CountFlops(inputs.Batch * Ops.DeltaRuleBackwardFlops(inputs.Time, inputs.Heads, inputs.KeyWidth, inputs.ValueWidth, inputs.Chunk));
+    }
+
+    /// <summary>What both passes know: the inputs' places and sizes, and the workers' scratch.</summary>
+    private struct DeltaRulePlan
+    {
+        public readonly int Time, Heads, Group, KeyWidth, ValueWidth, Chunk, Chunks;
+        private readonly Strided q, k, v, beta, decay;
+        private readonly float scale;
+        private float* scratch;
+        private long scratchEach;
+
+        public DeltaRulePlan(in DeltaRuleInputs x)
+        {
+            (Time, Heads, Group, KeyWidth, ValueWidth) = (x.Time, x.Heads, x.Heads / x.KeyHeads, x.KeyWidth, x.ValueWidth);
+            (Chunk, Chunks, scale) = (x.Chunk, x.Chunks, x.Scale);
+            (q, k, v, beta, decay) = (new(x.Q), new(x.K), new(x.V), new(x.Beta), new(x.LogDecay));
+        }
+
+        public readonly int Longest => Math.Min(Chunk, Time);
+
+        public readonly int StateSize => KeyWidth * ValueWidth;
+
+        public void SetScratch(WorkerPool pool, long each)
+        {
+            scratchEach = (each + 15) / 16 * 16;
+            scratch = pool.Scratch(0, (nint)(scratchEach * pool.Workers));
+        }
+
+        public readonly float* Scratch(int worker) => scratch + (worker * scratchEach);
+
+        /// <summary>The key head's first column in q and k.</summary>
+        public readonly int KeyColumn(int head) => head / Group * KeyWidth;
+
+        /// <summary>The inputs of a head of a sequence, from its first token on.</summary>
+        public readonly DeltaRuleHead Head(int batch, int head)
+        {
+            long row = (long)batch * Time;
+            return new DeltaRuleHead
+            {
+                Q = q.From(row, KeyColumn(head)), K = k.From(row, KeyColumn(head)), V = v.From(row, head * ValueWidth),
+                Beta = beta.From(row, head), Decay = decay.From(row, head), KeyWidth = KeyWidth, ValueWidth = ValueWidth, Scale = scale,
+            };
+        }
+
+        /// <summary>Where a chunk's saved state begins, in states.</summary>
+        public readonly long StateAt(int index, int chunk) => (((long)index * Chunks) + chunk) * StateSize;
+
+        /// <summary>Where a token's saved error begins.</summary>
+        public readonly long ErrorAt(int index, int t) => (((long)index * Time) + t) * ValueWidth;
     }
 
     /// <summary>The forward pass: a head of a sequence an index.</summary>
     private struct DeltaRuleJob : IJob
     {
-        public float* Q, K, V, Beta, Decay, O, Initial, Final, States, Errors, Scratch;
-        public nint QStride, KStride, VStride, BetaStride, DecayStride, OStride;
-        public int Time, Heads, Group, KeyWidth, ValueWidth, Size, Chunks;
-        public float Scale;
-        public long ScratchSize;
-
-        public static DeltaRuleJob Of(in DeltaRuleInputs x) => new()
-        {
-            Q = x.Q.Pointer, QStride = x.Q.RowStride, K = x.K.Pointer, KStride = x.K.RowStride, V = x.V.Pointer, VStride = x.V.RowStride,
-            Beta = x.Beta.Pointer, BetaStride = x.Beta.RowStride,
-            Decay = x.LogDecay is null ? null : x.LogDecay.Pointer, DecayStride = x.LogDecay is null ? 0 : x.LogDecay.RowStride,
-            Time = x.Time, Heads = x.Heads, Group = x.Heads / x.KeyHeads, KeyWidth = x.KeyWidth, ValueWidth = x.ValueWidth,
-            Size = x.Chunk, Chunks = x.Chunks, Scale = x.Scale,
-        };
-
-        /// <summary>The inputs of head <paramref name="head"/> of sequence <paramref name="batch"/>.</summary>
-        public readonly DeltaRuleHead Head(int batch, int head)
-        {
-            nint row = (nint)batch * Time;
-            return new DeltaRuleHead
-            {
-                Q = new(Q + (row * QStride) + (head / Group * KeyWidth), QStride),
-                K = new(K + (row * KStride) + (head / Group * KeyWidth), KStride),
-                V = new(V + (row * VStride) + (head * ValueWidth), VStride),
-                Beta = new(Beta + (row * BetaStride) + head, BetaStride),
-                Decay = new(Decay == null ? null : Decay + (row * DecayStride) + head, DecayStride),
-                KeyWidth = KeyWidth, ValueWidth = ValueWidth, Scale = Scale,
-            };
-        }
+        public DeltaRulePlan X;
+        public Strided O;
+        public float* Initial, Final, States, Errors;
 
         public readonly void Run(int index, int worker)
         {
             if (Vector512.IsHardwareAccelerated)
             {
-                Run<Simd512, Vector512<float>>(index, worker);
+                Head<Simd512, Vector512<float>>(index, worker);
             }
             else if (Vector256.IsHardwareAccelerated)
             {
-                Run<Simd256, Vector256<float>>(index, worker);
+                Head<Simd256, Vector256<float>>(index, worker);
             }
             else
             {
-                Run<Simd128, Vector128<float>>(index, worker);
+                Head<Simd128, Vector128<float>>(index, worker);
             }
         }
 
-        private readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
+        private readonly void Head<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
-            int batch = index / Heads, head = index % Heads;
-            nint state = (nint)KeyWidth * ValueWidth;
-            DeltaRuleHead h = Head(batch, head);
-            HeadRows o = new(O + ((nint)batch * Time * OStride) + (head * ValueWidth), OStride);
-            float* s = Final + (index * state);
+            int batch = index / X.Heads, head = index % X.Heads, size = X.StateSize;
+            DeltaRuleHead h = X.Head(batch, head);
+            Strided o = O.From((long)batch * X.Time, head * X.ValueWidth);
+            float* s = Final + ((long)index * size);
             if (Initial == null)
             {
-                Simd.Fill(s, state, 0);
+                Simd.Fill(s, size, 0);
             }
             else if (Initial != Final)
             {
-                Simd.Copy(1, (int)state, Initial + (index * state), (int)state, s, (int)state);
+                Simd.Copy(1, size, Initial + ((long)index * size), size, s, size);
             }
 
-            for (int chunk = 0; chunk < Chunks; chunk++)
+            for (int chunk = 0; chunk < X.Chunks; chunk++)
             {
-                int t = chunk * Size, c = Math.Min(Size, Time - t);
-                float* y = Errors == null ? null : Errors + ((((nint)index * Time) + t) * ValueWidth);
+                int t = chunk * X.Chunk, c = Math.Min(X.Chunk, X.Time - t);
+                float* y = Errors == null ? null : Errors + X.ErrorAt(index, t);
                 if (States != null)
                 {
-                    Simd.Copy(1, (int)state, s, (int)state, States + ((((nint)index * Chunks) + chunk) * state), (int)state);
+                    Simd.Copy(1, size, s, size, States + X.StateAt(index, chunk), size);
                 }
 
                 if (c == 1)
@@ -120,7 +134,7 @@ public sealed unsafe partial class CpuDevice
                 }
                 else
                 {
-                    DeltaRuleKernel.Chunk<S, V>(h.From(t), c, s, new(o[t], o.Stride), y, Scratch + (worker * ScratchSize));
+                    DeltaRuleKernel.Chunk<S, V>(h.From(t), c, s, o.From(t), y, X.Scratch(worker));
                 }
             }
         }
@@ -129,98 +143,78 @@ public sealed unsafe partial class CpuDevice
     /// <summary>The backward pass: a key head of a sequence an index, so that heads that share keys add to them one after the other.</summary>
     private struct DeltaRuleBackwardJob : IJob
     {
-        public DeltaRuleJob Inputs;
-        public float* Do, DFinal;
-        public nint DoStride;
-        public GradRows Dq, Dk, Dv, DBeta, DDecay, DInitial;
+        public DeltaRulePlan X;
+        public Strided Do, DInitial;
+        public float* DFinal, States, Errors;
+        public DeltaRuleHeadGrads To;
 
         public readonly void Run(int index, int worker)
         {
-            int keyHeads = Inputs.Heads / Inputs.Group, batch = index / keyHeads, first = index % keyHeads * Inputs.Group;
-            for (int i = 0; i < Inputs.Group; i++)
+            int keyHeads = X.Heads / X.Group, batch = index / keyHeads, first = index % keyHeads * X.Group;
+            for (int head = first; head < first + X.Group; head++)
             {
                 if (Vector512.IsHardwareAccelerated)
                 {
-                    Run<Simd512, Vector512<float>>(batch, first + i, i > 0, worker);
+                    Head<Simd512, Vector512<float>>(batch, head, head > first, worker);
                 }
                 else if (Vector256.IsHardwareAccelerated)
                 {
-                    Run<Simd256, Vector256<float>>(batch, first + i, i > 0, worker);
+                    Head<Simd256, Vector256<float>>(batch, head, head > first, worker);
                 }
                 else
                 {
-                    Run<Simd128, Vector128<float>>(batch, first + i, i > 0, worker);
+                    Head<Simd128, Vector128<float>>(batch, head, head > first, worker);
                 }
             }
         }
 
-        private readonly void Run<S, V>(int batch, int head, bool shared, int worker) where S : struct, ISimd<V> where V : unmanaged
+        private readonly void Head<S, V>(int batch, int head, bool addKeys, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
-            int dk = Inputs.KeyWidth, dv = Inputs.ValueWidth, time = Inputs.Time;
-            int index = (batch * Inputs.Heads) + head, state = dk * dv;
-            nint row = (nint)batch * time;
-            DeltaRuleHead h = Inputs.Head(batch, head);
+            int index = (batch * X.Heads) + head, size = X.StateSize, dv = X.ValueWidth;
+            long row = (long)batch * X.Time;
+            DeltaRuleHead h = X.Head(batch, head);
+            Strided q = To.Q.From(row, X.KeyColumn(head)), k = To.K.From(row, X.KeyColumn(head));
             var to = new DeltaRuleHeadGrads
             {
-                Q = Dq.Head(row, head / Inputs.Group * dk), AddQ = Dq.Add || shared,
-                K = Dk.Head(row, head / Inputs.Group * dk), AddK = Dk.Add || shared,
-                V = Dv.Head(row, head * dv), AddV = Dv.Add,
-                Beta = DBeta.Head(row, head), AddBeta = DBeta.Add,
-                Decay = DDecay.Head(row, head), AddDecay = DDecay.Add,
+                Q = new Strided(q.At, q.Stride, q.Add || addKeys), K = new Strided(k.At, k.Stride, k.Add || addKeys),
+                V = To.V.From(row, head * dv), Beta = To.Beta.From(row, head), Decay = To.Decay.From(row, head),
             };
 
-            float* ds = Inputs.Scratch + (worker * Inputs.ScratchSize), scratch = ds + ((state + 15) / 16 * 16);
+            float* ds = X.Scratch(worker), zeros = ds + size, scratch = zeros + (X.Longest * dv);
             if (DFinal == null)
             {
-                Simd.Fill(ds, state, 0);
+                Simd.Fill(ds, size, 0);
             }
             else
             {
-                Simd.Copy(1, state, DFinal + ((nint)index * state), state, ds, state);
+                Simd.Copy(1, size, DFinal + ((long)index * size), size, ds, size);
             }
 
-            HeadRows o = new(Do + (row * DoStride) + (head * dv), DoStride);
-            if (Do == null)
+            if (Do.IsNone)
             {
-                o = new(scratch, dv); // the same zeros for every chunk
-                int zeros = Math.Min(Inputs.Size, time) * dv;
-                Simd.Fill(scratch, zeros, 0);
-                scratch += zeros;
+                Simd.Fill(zeros, X.Longest * dv, 0);
             }
 
-            for (int chunk = Inputs.Chunks - 1; chunk >= 0; chunk--)
+            Strided o = Do.From(row, head * dv);
+            for (int chunk = X.Chunks - 1; chunk >= 0; chunk--)
             {
-                int t = chunk * Inputs.Size, c = Math.Min(Inputs.Size, time - t);
-                DeltaRuleKernel.ChunkBackward<S, V>(h.From(t), c,
-                    Inputs.States + ((((nint)index * Inputs.Chunks) + chunk) * state), Inputs.Errors + ((((nint)index * time) + t) * dv),
-                    Do == null ? o : new(o[t], o.Stride), ds, to.From(t), scratch);
+                int t = chunk * X.Chunk, c = Math.Min(X.Chunk, X.Time - t);
+                DeltaRuleKernel.ChunkBackward<S, V>(h.From(t), c, States + X.StateAt(index, chunk), Errors + X.ErrorAt(index, t),
+                    Do.IsNone ? new Strided(zeros, dv) : o.From(t), ds, to.From(t), scratch);
             }
 
-            if (DInitial.P != null)
+            if (!DInitial.IsNone)
             {
-                float* target = DInitial.P + ((nint)index * state);
-                if (!DInitial.Add)
+                float* target = DInitial.At + ((long)index * size);
+                if (DInitial.Add)
                 {
-                    Simd.Fill(target, state, 0);
+                    Simd.Add(size, ds, target);
                 }
-
-                Simd.Add(state, ds, target);
+                else
+                {
+                    Simd.Copy(1, size, ds, size, target, size);
+                }
             }
         }
-    }
-
-    /// <summary>A gradient's memory, or nowhere.</summary>
-    private struct GradRows
-    {
-        public float* P;
-        public nint Stride;
-        public bool Add;
-
-        public static GradRows Of(GradTarget target) => target.Tensor is { } tensor
-            ? new() { P = tensor.Pointer, Stride = tensor.RowStride, Add = target.Accumulate }
-            : default;
-
-        /// <summary>The rows from <paramref name="row"/> on, at a column.</summary>
-        public readonly HeadRows Head(nint row, nint column) => P == null ? default : new(P + (row * Stride) + column, Stride);
     }
 }

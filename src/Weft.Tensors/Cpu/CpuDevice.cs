@@ -13,11 +13,11 @@ public sealed unsafe partial class CpuDevice : Device
 
     internal WorkerPool Pool { get; }
 
-    /// <summary>The number of threads that kernels run on.</summary>
-    public int Threads => Pool.Workers;
+    /// <inheritdoc/>
+    public override int Threads => Pool.Workers;
 
-    /// <summary>The widest vectors in use: AVX-512, AVX2, 128 bit or none.</summary>
-    public static string InstructionSet =>
+    /// <inheritdoc/>
+    public override string InstructionSet =>
         Vector512.IsHardwareAccelerated ? "AVX-512" :
         Vector256.IsHardwareAccelerated ? "AVX2" :
         Vector128.IsHardwareAccelerated ? (RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? "NEON" : "SSE") : "scalar";

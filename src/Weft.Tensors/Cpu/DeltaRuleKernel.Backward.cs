@@ -1,17 +1,12 @@
 namespace Weft.Tensors.Cpu;
 
-/// <summary>Where one head's gradients go from a chunk's first token on; a null place is one that nobody wants.</summary>
-internal unsafe struct DeltaRuleHeadGrads
+/// <summary>Where one head's gradients go from a chunk's first token on; none where nobody wants one.</summary>
+internal struct DeltaRuleHeadGrads
 {
-    public HeadRows Q, K, V, Beta, Decay;
-    public bool AddQ, AddK, AddV, AddBeta, AddDecay;
+    public Strided Q, K, V, Beta, Decay;
 
-    public readonly DeltaRuleHeadGrads From(nint t) => this with
-    {
-        Q = Move(Q, t), K = Move(K, t), V = Move(V, t), Beta = Move(Beta, t), Decay = Move(Decay, t),
-    };
-
-    private static HeadRows Move(HeadRows rows, nint t) => rows.P == null ? rows : new(rows[t], rows.Stride);
+    public readonly DeltaRuleHeadGrads From(long t) =>
+        new() { Q = Q.From(t), K = K.From(t), V = V.From(t), Beta = Beta.From(t), Decay = Decay.From(t) };
 }
 
 internal static unsafe partial class DeltaRuleKernel
@@ -25,7 +20,7 @@ internal static unsafe partial class DeltaRuleKernel
     /// <paramref name="y"/> and the outputs' gradients <paramref name="o"/>. <paramref name="ds"/> [dk,dv] is the gradient of the state after
     /// the chunk on entry, and of the one before it on return.
     /// </summary>
-    public static void ChunkBackward<S, V>(in DeltaRuleHead h, int c, float* s, float* y, HeadRows o, float* ds, in DeltaRuleHeadGrads to, float* scratch)
+    public static void ChunkBackward<S, V>(in DeltaRuleHead h, int c, float* s, float* y, Strided o, float* ds, in DeltaRuleHeadGrads to, float* scratch)
         where S : struct, ISimd<V> where V : unmanaged
     {
         int dk = h.KeyWidth, dv = h.ValueWidth;
@@ -44,27 +39,27 @@ internal static unsafe partial class DeltaRuleKernel
         }
 
         SmallGemm.NN(c, dv, dk, x, dk, ds, dv, du, dv, 0);
-        LowerTransposedTimes(c, dv, w.P, o.P, o.Stride, du);
+        LowerTransposedTimes(c, dv, w.P, o.At, (nint)o.Stride, du);
         SolveTransposed<S, V>(c, dv, w, du, dy);
-        Put(c, dv, dy, to.V, to.AddV);
+        Put(c, dv, dy, to.V);
 
         // dP = dO U^T and dL = dY U^T, below the diagonal.
         SmallGemm.Transpose(c, dv, u, dv, transposed, c);
         for (int i = 0; i < c; i += Block)
         {
             int rows = Math.Min(Block, c - i);
-            SmallGemm.NN(rows, i + rows, dv, o[i], o.Stride, transposed, c, dp + (i * c), c, 0);
+            SmallGemm.NN(rows, i + rows, dv, o[i], (nint)o.Stride, transposed, c, dp + (i * c), c, 0);
             SmallGemm.NN(rows, i + rows, dv, dy + (i * dv), dv, transposed, c, dl + (i * c), c, 0);
         }
 
         // What goes through the states: dO S_0^T, dY S_0^T and U dS^T.
         SmallGemm.Transpose(dk, dv, s, dv, transposed, dk);
-        SmallGemm.NN(c, dk, dv, o.P, o.Stride, transposed, dk, dq, dk, 0);
+        SmallGemm.NN(c, dk, dv, o.At, (nint)o.Stride, transposed, dk, dq, dk, 0);
         SmallGemm.NN(c, dk, dv, dy, dv, transposed, dk, dk1, dk, 0);
         SmallGemm.Transpose(dk, dv, ds, dv, transposed, dk);
         SmallGemm.NN(c, dk, dv, u, dv, transposed, dk, dk2, dk, 0);
 
-        float through = h.Decay.P == null ? 0 : w.G[c - 1] * Simd.Dot((nint)dk * dv, s, ds); // d log g_c, of S_c = g_c S_0 + ..
+        float through = h.Decay.IsNone ? 0 : w.G[c - 1] * Simd.Dot((nint)dk * dv, s, ds); // d log g_c, of S_c = g_c S_0 + ..
         GateGradients<S, V>(h, c, w, dp, dl, dq, dk1, dk2, du, y, through, sums, to);
 
         // dQ = diag(scale g) dO S_0^T + (scale D o dP) K, dK = diag(D_c) U dS^T - diag(g) dY S_0^T + (scale D o dP)^T Q + (F + F^T) K, F = -D o dL.
@@ -80,15 +75,15 @@ internal static unsafe partial class DeltaRuleKernel
             Simd.Axpy(dk, -w.G[i], dk1 + (i * dk), dk2 + (i * dk));
         }
 
-        LowerTimes(c, dk, dp, h.K.P, h.K.Stride, dq, dk);
-        LowerTransposedTimes(c, dk, dp, h.Q.P, h.Q.Stride, dk2);
-        LowerTimes(c, dk, dl, h.K.P, h.K.Stride, dk2, dk);
-        LowerTransposedTimes(c, dk, dl, h.K.P, h.K.Stride, dk2);
-        Put(c, dk, dq, to.Q, to.AddQ);
-        Put(c, dk, dk2, to.K, to.AddK);
+        LowerTimes(c, dk, dp, h.K.At, (nint)h.K.Stride, dq, dk);
+        LowerTransposedTimes(c, dk, dp, h.Q.At, (nint)h.Q.Stride, dk2);
+        LowerTimes(c, dk, dl, h.K.At, (nint)h.K.Stride, dk2, dk);
+        LowerTransposedTimes(c, dk, dl, h.K.At, (nint)h.K.Stride, dk2);
+        Put(c, dk, dq, to.Q);
+        Put(c, dk, dk2, to.K);
 
         // dS_0 = g_c dS + (diag(scale g) Q)^T dO - (diag(g) K)^T dY.
-        if (h.Decay.P != null)
+        if (!h.Decay.IsNone)
         {
             Scale<S, V>(dk * dv, w.G[c - 1], ds, ds);
         }
@@ -99,7 +94,7 @@ internal static unsafe partial class DeltaRuleKernel
             Scale<S, V>(dk, -w.G[i], h.K[i], dk1 + (i * dk));
         }
 
-        SmallGemm.TN(dk, dv, c, x, dk, o.P, o.Stride, ds, dv, 1);
+        SmallGemm.TN(dk, dv, c, x, dk, o.At, (nint)o.Stride, ds, dv, 1);
         SmallGemm.TN(dk, dv, c, dk1, dk, dy, dv, ds, dv, 1);
     }
 
@@ -113,12 +108,12 @@ internal static unsafe partial class DeltaRuleKernel
         where S : struct, ISimd<V> where V : unmanaged
     {
         int dk = h.KeyWidth, dv = h.ValueWidth;
-        for (int i = 0; i < c && to.Beta.P != null; i++)
+        for (int i = 0; i < c && !to.Beta.IsNone; i++)
         {
-            Put(Simd.Dot(dv, du + (i * dv), y + (i * dv)), to.Beta[i], to.AddBeta);
+            Put(Simd.Dot(dv, du + (i * dv), y + (i * dv)), to.Beta, i);
         }
 
-        if (to.Decay.P == null)
+        if (to.Decay.IsNone)
         {
             return;
         }
@@ -130,7 +125,7 @@ internal static unsafe partial class DeltaRuleKernel
             AddProducts<S, V>(l, dp + (l * c), w.P + (l * c), sums);
             AddProducts<S, V>(l, dl + (l * c), w.L + (l * c), sums);
             states += w.G[l] * ((h.Scale * Simd.Dot(dk, h.Q[l], dq + (l * dk))) - Simd.Dot(dk, h.K[l], dk1 + (l * dk)));
-            Put(states + Simd.Sum(l, sums), to.Decay[l], to.AddDecay);
+            Put(states + Simd.Sum(l, sums), to.Decay, l);
         }
 
         float writes = 0;
@@ -173,26 +168,22 @@ internal static unsafe partial class DeltaRuleKernel
         }
     }
 
-    private static void Put(int rows, int n, float* from, HeadRows to, bool add)
+    private static void Put(int rows, int n, float* from, Strided to)
     {
-        if (to.P == null)
+        for (int i = 0; i < rows && !to.IsNone; i++)
         {
-            return;
-        }
-
-        if (!add)
-        {
-            Simd.Copy(rows, n, from, n, to.P, to.Stride);
-            return;
-        }
-
-        for (int i = 0; i < rows; i++)
-        {
-            Simd.Add(n, from + (i * n), to[i]);
+            if (to.Add)
+            {
+                Simd.Add(n, from + (i * n), to[i]);
+            }
+            else
+            {
+                Simd.Copy(1, n, from + (i * n), n, to[i], n);
+            }
         }
     }
 
-    private static void Put(float value, float* to, bool add) => *to = add ? *to + value : value;
+    private static void Put(float value, Strided to, int row) => *to[row] = to.Add ? *to[row] + value : value;
 
     /// <summary>sums += x y.</summary>
     private static void AddProducts<S, V>(int n, float* x, float* y, float* sums) where S : struct, ISimd<V> where V : unmanaged

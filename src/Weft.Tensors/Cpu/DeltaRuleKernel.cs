@@ -2,28 +2,15 @@ using System.Runtime.CompilerServices;
 
 namespace Weft.Tensors.Cpu;
 
-/// <summary>Rows of one head in memory: token t's is at <c>P + t Stride</c>.</summary>
-internal unsafe readonly struct HeadRows(float* p, nint stride)
-{
-    public readonly float* P = p;
-    public readonly nint Stride = stride;
-
-    public float* this[nint t] => P + (t * Stride);
-}
-
 /// <summary>One head's inputs from a chunk's first token on, and their sizes.</summary>
-internal unsafe struct DeltaRuleHead
+internal struct DeltaRuleHead
 {
-    public HeadRows Q, K, V, Beta, Decay; // Decay.P null for none
+    public Strided Q, K, V, Beta, Decay; // Decay none for no decay
     public int KeyWidth, ValueWidth;
     public float Scale;
 
-    public readonly DeltaRuleHead From(nint t) => this with
-    {
-        Q = Move(Q, t), K = Move(K, t), V = Move(V, t), Beta = Move(Beta, t), Decay = Decay.P == null ? Decay : Move(Decay, t),
-    };
-
-    private static HeadRows Move(HeadRows rows, nint t) => new(rows[t], rows.Stride);
+    public readonly DeltaRuleHead From(long t) =>
+        this with { Q = Q.From(t), K = K.From(t), V = V.From(t), Beta = Beta.From(t), Decay = Decay.From(t) };
 }
 
 /// <summary>
@@ -72,7 +59,7 @@ internal static unsafe partial class DeltaRuleKernel
     /// Runs a chunk of c tokens: <paramref name="s"/> [dk,dv] is updated in place, outputs go to the rows of <paramref name="o"/>, and the
     /// errors y [c,dv] to <paramref name="y"/> unless null.
     /// </summary>
-    public static void Chunk<S, V>(in DeltaRuleHead h, int c, float* s, HeadRows o, float* y, float* scratch)
+    public static void Chunk<S, V>(in DeltaRuleHead h, int c, float* s, Strided o, float* y, float* scratch)
         where S : struct, ISimd<V> where V : unmanaged
     {
         int dk = h.KeyWidth, dv = h.ValueWidth;
@@ -86,7 +73,7 @@ internal static unsafe partial class DeltaRuleKernel
             Scale<S, V>(dk, -w.G[i], h.K[i], x + (i * dk));
         }
 
-        Simd.Copy(c, dv, h.V.P, h.V.Stride, y, dv);
+        Simd.Copy(c, dv, h.V.At, (nint)h.V.Stride, y, dv);
         SmallGemm.NN(c, dv, dk, x, dk, s, dv, y, dv, 1);
         Solve<S, V>(c, dv, w, y, u);
 
@@ -96,8 +83,8 @@ internal static unsafe partial class DeltaRuleKernel
             Scale<S, V>(dk, h.Scale * w.G[i], h.Q[i], x + (i * dk));
         }
 
-        SmallGemm.NN(c, dv, dk, x, dk, s, dv, o.P, o.Stride, 0);
-        LowerTimes(c, dv, w.P, u, dv, o.P, o.Stride);
+        SmallGemm.NN(c, dv, dk, x, dk, s, dv, o.At, (nint)o.Stride, 0);
+        LowerTimes(c, dv, w.P, u, dv, o.At, (nint)o.Stride);
 
         // S_c = g_c S_0 + (diag(D_c) K)^T U.
         for (int i = 0; i < c; i++)
@@ -105,7 +92,7 @@ internal static unsafe partial class DeltaRuleKernel
             Scale<S, V>(dk, w.Last(c)[i], h.K[i], x + (i * dk));
         }
 
-        if (h.Decay.P != null)
+        if (!h.Decay.IsNone)
         {
             Scale<S, V>(dk * dv, w.G[c - 1], s, s);
         }
@@ -121,9 +108,9 @@ internal static unsafe partial class DeltaRuleKernel
         where S : struct, ISimd<V> where V : unmanaged
     {
         int dk = h.KeyWidth, dv = h.ValueWidth;
-        float* q = h.Q.P, k = h.K.P, v = h.V.P;
-        float decay = h.Decay.P == null ? 1 : Simd.Exp(*h.Decay.P);
-        V e = S.Create(decay), beta = S.Create(*h.Beta.P), scale = S.Create(h.Scale), drop = S.Create(-decay);
+        float* q = h.Q.At, k = h.K.At, v = h.V.At;
+        float decay = h.Decay.IsNone ? 1 : Simd.Exp(*h.Decay.At);
+        V e = S.Create(decay), beta = S.Create(*h.Beta.At), scale = S.Create(h.Scale), drop = S.Create(-decay);
         int strip = 4 * S.Count, j = 0;
         for (; j <= dv - strip; j += strip)
         {
@@ -215,7 +202,7 @@ internal static unsafe partial class DeltaRuleKernel
         for (int i = 0; i < c; i++)
         {
             w.Beta[i] = *h.Beta[i];
-            e[i] = h.Decay.P == null ? 1 : Simd.Exp(*h.Decay[i]);
+            e[i] = h.Decay.IsNone ? 1 : Simd.Exp(*h.Decay[i]);
             w.G[i] = g *= e[i];
         }
 
@@ -233,12 +220,12 @@ internal static unsafe partial class DeltaRuleKernel
         }
 
         float* transposed = scratch; // K^T [dk,c], wanted for these two products only
-        SmallGemm.Transpose(c, dk, h.K.P, h.K.Stride, transposed, c);
+        SmallGemm.Transpose(c, dk, h.K.At, (nint)h.K.Stride, transposed, c);
         for (int i = 0; i < c; i += Block)
         {
             int rows = Math.Min(Block, c - i);
-            SmallGemm.NN(rows, i + rows, dk, h.K[i], h.K.Stride, transposed, c, w.L + (i * c), c, 0);
-            SmallGemm.NN(rows, i + rows, dk, h.Q[i], h.Q.Stride, transposed, c, w.P + (i * c), c, 0);
+            SmallGemm.NN(rows, i + rows, dk, h.K[i], (nint)h.K.Stride, transposed, c, w.L + (i * c), c, 0);
+            SmallGemm.NN(rows, i + rows, dk, h.Q[i], (nint)h.Q.Stride, transposed, c, w.P + (i * c), c, 0);
         }
 
         for (int i = 0; i < c; i++)

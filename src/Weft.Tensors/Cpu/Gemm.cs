@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
 
 namespace Weft.Tensors.Cpu;
 
@@ -16,17 +17,26 @@ internal static unsafe class Gemm
     /// <summary>Depth of a packed block: a panel of B (k x 2 vectors) then stays in the first-level cache.</summary>
     private const int MaxDepth = 256;
 
+    /// <summary>Floats of a cache line.</summary>
+    private const int Line = 16;
+
     /// <summary>Floats of op(B) packed at a time.</summary>
     private const int PackedB = 2 << 20;
 
     /// <summary>Row panels of op(A) a task packs at most: with depth 256 a third of a megabyte, for the second-level cache.</summary>
     private const int MaxPanels = 24;
 
+    /// <summary>Column panels one task packs, and rows of k it takes at a time from a matrix stored by rows of k: long runs of memory, few pages.</summary>
+    private const int PackPanels = 8, PackRows = 32;
+
     /// <summary>A C of at most this many floats (2 MB) may have k split, into at most <see cref="MaxSplits"/> ranges.</summary>
     private const int SmallC = 512 << 10, MaxSplits = 16;
 
     /// <summary>Up to this many multiplications a product stays on the calling thread, unpacked.</summary>
     private const long SmallWork = 32 * 32 * 32;
+
+    /// <summary>A B of more floats than this (256 KB) is not expected in a near cache.</summary>
+    private const long NearB = 64 << 10;
 
     /// <summary>
     /// C = op(A) op(B) + beta * C. A is [m, k], or [k, m] if <paramref name="transA"/>; B is [k, n], or [n, k] if <paramref name="transB"/>;
@@ -96,17 +106,30 @@ internal static unsafe class Gemm
             float* a = Args.AtA(i, 0);
             float* b = Args.AtB(0, j);
             float* c = Args.C + i * Args.Ldc + j;
-            if (Args.TransA)
-                SmallGemm.TN(m, n, Args.K, a, Args.Lda, b, Args.Ldb, c, Args.Ldc, Args.Beta);
-            else if (!Args.TransB)
-                SmallGemm.NN(m, n, Args.K, a, Args.Lda, b, Args.Ldb, c, Args.Ldc, Args.Beta);
-            else if (Scratch != null)
+            if (Args.TransB && Scratch != null)
                 SmallGemm.NT(m, n, Args.K, a, Args.Lda, b, Args.Ldb, c, Args.Ldc, Args.Beta, Scratch);
-            else
+            else if (Args.TransB)
                 SmallGemm.Dots(m, n, Args.K, a, Args.Lda, b, Args.Ldb, c, Args.Ldc, Args.Beta);
+            else
+                StreamB(m, n, a, b, c);
             if (Args.Bias != null)
                 for (int r = 0; r < m; r++)
                     Simd.Add(n, Args.Bias + j, c + r * Args.Ldc);
+        }
+
+        /// <summary>B by rows of k, a few at a time where it is large, so that memory is read in long runs.</summary>
+        private readonly void StreamB(int m, int n, float* a, float* b, float* c)
+        {
+            int block = (long)Args.N * Args.K > NearB ? 16 : Math.Max(1, Args.K);
+            for (int p = 0; p == 0 || p < Args.K; p += block)
+            {
+                int h = Math.Min(block, Args.K - p);
+                float beta = p == 0 ? Args.Beta : 1;
+                if (Args.TransA)
+                    SmallGemm.TN(m, n, h, a + p * Args.Lda, Args.Lda, b + p * Args.Ldb, Args.Ldb, c, Args.Ldc, beta);
+                else
+                    SmallGemm.NN(m, n, h, a + p, Args.Lda, b + p * Args.Ldb, Args.Ldb, c, Args.Ldc, beta);
+            }
         }
     }
 
@@ -172,8 +195,8 @@ internal static unsafe class Gemm
                     FirstChunk = chunk,
                     Chunks = Math.Min(groupChunks, chunks - chunk),
                 };
-                var pack = new PackJob<S, V> { Plan = plan, Group = group };
-                pool.Run(ref pack, group.Chunks * group.Panels);
+                var pack = new PackJob<S, V> { Plan = plan, Group = group, Tasks = (group.Panels + PackPanels - 1) / PackPanels };
+                pool.Run(ref pack, group.Chunks * pack.Tasks);
                 var product = new ProductJob<S, V> { Plan = plan, Group = group };
                 pool.Run(ref product, plan.RowTasks * plan.ColTasks);
             }
@@ -193,11 +216,13 @@ internal static unsafe class Gemm
     {
         public Plan Plan;
         public Group Group;
+        public int Tasks;
 
         public readonly void Run(int index, int worker)
         {
-            int chunk = index / Group.Panels, panel = index % Group.Panels;
-            PackB<S, V>(Plan, Group.FirstChunk + chunk, Group.FirstPanel + panel, Group.At(Plan, chunk, panel));
+            int chunk = index / Tasks, task = index % Tasks;
+            int j0 = Plan.Cut(Group.Panels, Tasks, task), j1 = Plan.Cut(Group.Panels, Tasks, task + 1);
+            PackB<S, V>(Plan, Group.FirstChunk + chunk, Group.FirstPanel + j0, Group.FirstPanel + j1, Group.At(Plan, chunk, j0));
         }
     }
 
@@ -261,8 +286,7 @@ internal static unsafe class Gemm
             float* packedB = ScratchB[worker];
             for (int chunk = first; chunk < end; chunk++)
             {
-                for (int panel = j0; panel < j1; panel++)
-                    PackB<S, V>(Plan, chunk, panel, packedB + (nint)(panel - j0) * Plan.Depth * Plan.Width);
+                PackB<S, V>(Plan, chunk, j0, j1, packedB);
                 PackA<S, V>(Plan, chunk, 0, Plan.RowPanels, packedA);
                 Multiply<S, V>(Plan, chunk, 0, Plan.RowPanels, packedA, j0, j1, packedB, c, Plan.Args.N, chunk == first, null);
             }
@@ -295,30 +319,46 @@ internal static unsafe class Gemm
 
     // ---- Pieces of both.
 
-    /// <summary>Packs one column panel of one chunk of op(B) as [depth][width]; a narrow last panel keeps the width as its row distance.</summary>
-    private static void PackB<S, V>(in Plan plan, int chunk, int panel, float* target) where S : struct, ISimd<V> where V : unmanaged
+    /// <summary>
+    /// Packs column panels [j0, j1) of one chunk of op(B), each as [depth][width], plan.Depth * width apart; a narrow last panel keeps the width
+    /// as its row distance.
+    /// </summary>
+    private static void PackB<S, V>(in Plan plan, int chunk, int j0, int j1, float* target) where S : struct, ISimd<V> where V : unmanaged
     {
-        int depth = plan.DepthOf(chunk), j = panel * plan.Width, cols = Math.Min(plan.Width, plan.Args.N - j);
-        float* source = plan.Args.AtB(chunk * plan.Depth, j);
-        if (plan.Args.TransB)
-            SimdTranspose.Run(cols, depth, source, plan.Args.Ldb, target, plan.Width);
-        else
-            CopyNarrow<S, V>(depth, cols, source, plan.Args.Ldb, target, plan.Width);
+        int depth = plan.DepthOf(chunk), block = plan.Args.TransB ? depth : PackRows;
+        for (int p = 0; p < depth; p += block)
+        {
+            int h = Math.Min(block, depth - p);
+            for (int panel = j0; panel < j1; panel++)
+            {
+                int j = panel * plan.Width, cols = Math.Min(plan.Width, plan.Args.N - j);
+                float* source = plan.Args.AtB(chunk * plan.Depth + p, j);
+                float* to = target + ((nint)(panel - j0) * plan.Depth + p) * plan.Width;
+                if (plan.Args.TransB)
+                    SimdTranspose.Run(cols, h, source, plan.Args.Ldb, to, plan.Width);
+                else
+                    CopyNarrow<S, V>(h, cols, source, plan.Args.Ldb, to, plan.Width);
+            }
+        }
     }
 
     /// <summary>Packs row panels [i0, i1) of one chunk of op(A), each as [depth][its rows].</summary>
     private static void PackA<S, V>(in Plan plan, int chunk, int i0, int i1, float* target) where S : struct, ISimd<V> where V : unmanaged
     {
-        int depth = plan.DepthOf(chunk);
-        for (int panel = i0; panel < i1; panel++)
+        int depth = plan.DepthOf(chunk), block = plan.Args.TransA ? PackRows : depth, row0 = plan.RowOf(i0);
+        for (int p = 0; p < depth; p += block)
         {
-            int row = plan.RowOf(panel), rows = plan.RowOf(panel + 1) - row;
-            float* source = plan.Args.AtA(row, chunk * plan.Depth);
-            if (plan.Args.TransA)
-                CopyNarrow<S, V>(depth, rows, source, plan.Args.Lda, target, rows);
-            else
-                SimdTranspose.Run(rows, depth, source, plan.Args.Lda, target, rows);
-            target += (nint)rows * depth;
+            int h = Math.Min(block, depth - p);
+            for (int panel = i0; panel < i1; panel++)
+            {
+                int row = plan.RowOf(panel), rows = plan.RowOf(panel + 1) - row;
+                float* source = plan.Args.AtA(row, chunk * plan.Depth + p);
+                float* to = target + (nint)(row - row0) * depth + p * rows;
+                if (plan.Args.TransA)
+                    CopyNarrow<S, V>(h, rows, source, plan.Args.Lda, to, rows);
+                else
+                    SimdTranspose.Run(rows, h, source, plan.Args.Lda, to, rows);
+            }
         }
     }
 
@@ -336,6 +376,12 @@ internal static unsafe class Gemm
             {
                 int i = plan.RowOf(rowPanel), rows = plan.RowOf(rowPanel + 1) - i;
                 float* ci = c + i * ldc + j;
+                if (Sse.IsSupported) // C is wanted after the whole of k: ask for it before
+                {
+                    for (int r = 0; r < rows; r++)
+                        for (int l = 0; l < cols; l += Line)
+                            Sse.Prefetch0(ci + r * ldc + l);
+                }
                 float* init = !first ? ci : bias != null ? bias + j : SmallGemm.Zeros;
                 SmallGemm.Panel<S, V, ByColumns>(rows, cols, depth, a, rows, packedB, plan.Width, ci, ldc, init, first ? 0 : ldc, 1);
                 a += (nint)rows * depth;

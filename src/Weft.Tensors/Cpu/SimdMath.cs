@@ -80,31 +80,31 @@ internal static unsafe partial class Simd
         return S.SelectLess(size, S.Create(0.625f), near, S.CopySign(far, x));
     }
 
-    public static Vector512<float> Exp(Vector512<float> x) => Exp<Simd512, Vector512<float>>(x);
-    public static Vector256<float> Exp(Vector256<float> x) => Exp<Simd256, Vector256<float>>(x);
-    public static Vector128<float> Exp(Vector128<float> x) => Exp<Simd128, Vector128<float>>(x);
-    public static float Exp(float x) => Exp<Simd128, Vector128<float>>(Vector128.CreateScalar(x)).ToScalar();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector512<float> Exp(Vector512<float> x) => Exp<Simd512, Vector512<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> Exp(Vector256<float> x) => Exp<Simd256, Vector256<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> Exp(Vector128<float> x) => Exp<Simd128, Vector128<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float Exp(float x) => Exp<Simd128, Vector128<float>>(Vector128.CreateScalar(x)).ToScalar();
 
-    public static Vector512<float> Sigmoid(Vector512<float> x) => Sigmoid<Simd512, Vector512<float>>(x);
-    public static Vector256<float> Sigmoid(Vector256<float> x) => Sigmoid<Simd256, Vector256<float>>(x);
-    public static Vector128<float> Sigmoid(Vector128<float> x) => Sigmoid<Simd128, Vector128<float>>(x);
-    public static float Sigmoid(float x) => Sigmoid<Simd128, Vector128<float>>(Vector128.CreateScalar(x)).ToScalar();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector512<float> Sigmoid(Vector512<float> x) => Sigmoid<Simd512, Vector512<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> Sigmoid(Vector256<float> x) => Sigmoid<Simd256, Vector256<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> Sigmoid(Vector128<float> x) => Sigmoid<Simd128, Vector128<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float Sigmoid(float x) => Sigmoid<Simd128, Vector128<float>>(Vector128.CreateScalar(x)).ToScalar();
 
-    public static Vector512<float> Silu(Vector512<float> x) => Silu<Simd512, Vector512<float>>(x);
-    public static Vector256<float> Silu(Vector256<float> x) => Silu<Simd256, Vector256<float>>(x);
-    public static Vector128<float> Silu(Vector128<float> x) => Silu<Simd128, Vector128<float>>(x);
-    public static float Silu(float x) => Silu<Simd128, Vector128<float>>(Vector128.CreateScalar(x)).ToScalar();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector512<float> Silu(Vector512<float> x) => Silu<Simd512, Vector512<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> Silu(Vector256<float> x) => Silu<Simd256, Vector256<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> Silu(Vector128<float> x) => Silu<Simd128, Vector128<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float Silu(float x) => Silu<Simd128, Vector128<float>>(Vector128.CreateScalar(x)).ToScalar();
 
-    public static Vector512<float> Softplus(Vector512<float> x) => Softplus<Simd512, Vector512<float>>(x);
-    public static Vector256<float> Softplus(Vector256<float> x) => Softplus<Simd256, Vector256<float>>(x);
-    public static Vector128<float> Softplus(Vector128<float> x) => Softplus<Simd128, Vector128<float>>(x);
-    public static float Softplus(float x) => Softplus<Simd128, Vector128<float>>(Vector128.CreateScalar(x)).ToScalar();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector512<float> Softplus(Vector512<float> x) => Softplus<Simd512, Vector512<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> Softplus(Vector256<float> x) => Softplus<Simd256, Vector256<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> Softplus(Vector128<float> x) => Softplus<Simd128, Vector128<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float Softplus(float x) => Softplus<Simd128, Vector128<float>>(Vector128.CreateScalar(x)).ToScalar();
 
-    public static Vector512<float> Tanh(Vector512<float> x) => Tanh<Simd512, Vector512<float>>(x);
-    public static Vector256<float> Tanh(Vector256<float> x) => Tanh<Simd256, Vector256<float>>(x);
-    public static Vector128<float> Tanh(Vector128<float> x) => Tanh<Simd128, Vector128<float>>(x);
-    public static float Tanh(float x) => Tanh<Simd128, Vector128<float>>(Vector128.CreateScalar(x)).ToScalar();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector512<float> Tanh(Vector512<float> x) => Tanh<Simd512, Vector512<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> Tanh(Vector256<float> x) => Tanh<Simd256, Vector256<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> Tanh(Vector128<float> x) => Tanh<Simd128, Vector128<float>>(x);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float Tanh(float x) => Tanh<Simd128, Vector128<float>>(Vector128.CreateScalar(x)).ToScalar();
 
     /// <summary>ln(1 + u) for u in [0, 1].</summary>
-    public static float Log1p(float u) => Log1p<Simd128, Vector128<float>>(Vector128.CreateScalar(u)).ToScalar();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float Log1p(float u) => Log1p<Simd128, Vector128<float>>(Vector128.CreateScalar(u)).ToScalar();
 }

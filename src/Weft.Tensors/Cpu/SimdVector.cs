@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 
 namespace Weft.Tensors.Cpu;
@@ -51,6 +52,8 @@ internal unsafe interface ISimd<V> where V : unmanaged
     static abstract V Scale(V x, V n);
     /// <summary>Sum of the lanes: halves added to halves.</summary>
     static abstract float Sum(V x);
+    /// <summary>The sums of four vectors, in four lanes.</summary>
+    static abstract Vector128<float> Sums(V x, V y, V z, V w);
     /// <summary>Largest lane.</summary>
     static abstract float MaxAcross(V x);
 }
@@ -105,6 +108,10 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float Sum(Vector512<float> x) => Simd256.Sum(x.GetLower() + x.GetUpper());
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Sums(Vector512<float> x, Vector512<float> y, Vector512<float> z, Vector512<float> w) =>
+        Simd256.Sums(x.GetLower() + x.GetUpper(), y.GetLower() + y.GetUpper(), z.GetLower() + z.GetUpper(), w.GetLower() + w.GetUpper());
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float MaxAcross(Vector512<float> x) => Simd256.MaxAcross(Vector256.MaxNative(x.GetLower(), x.GetUpper()));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -159,6 +166,10 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float Sum(Vector256<float> x) => Simd128.Sum(x.GetLower() + x.GetUpper());
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Sums(Vector256<float> x, Vector256<float> y, Vector256<float> z, Vector256<float> w) =>
+        Simd128.Sums(x.GetLower() + x.GetUpper(), y.GetLower() + y.GetUpper(), z.GetLower() + z.GetUpper(), w.GetLower() + w.GetUpper());
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float MaxAcross(Vector256<float> x) => Simd128.MaxAcross(Vector128.MaxNative(x.GetLower(), x.GetUpper()));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -226,6 +237,19 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
     {
         Vector64<float> pair = x.GetLower() + x.GetUpper();
         return pair.GetElement(0) + pair.GetElement(1);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Sums(Vector128<float> x, Vector128<float> y, Vector128<float> z, Vector128<float> w)
+    {
+        if (Sse.IsSupported)
+        {
+            Vector128<float> xy = Sse.UnpackLow(x, y) + Sse.UnpackHigh(x, y), zw = Sse.UnpackLow(z, w) + Sse.UnpackHigh(z, w);
+            return Sse.MoveLowToHigh(xy, zw) + Sse.MoveHighToLow(zw, xy);
+        }
+        return AdvSimd.Arm64.IsSupported
+            ? AdvSimd.Arm64.AddPairwise(AdvSimd.Arm64.AddPairwise(x, y), AdvSimd.Arm64.AddPairwise(z, w))
+            : Vector128.Create(Sum(x), Sum(y), Sum(z), Sum(w));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -169,9 +169,9 @@ internal static unsafe class SmallGemm
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void DotStore<S, V>(int cols, V s0, V s1, V s2, V s3, float* c, float beta, float alpha) where S : struct, ISimd<V> where V : unmanaged
     {
-        c[0] = alpha * S.Sum(s0) + (beta == 0 ? 0 : c[0]);
-        if (cols > 1) c[1] = alpha * S.Sum(s1) + (beta == 0 ? 0 : c[1]);
-        if (cols > 2) c[2] = alpha * S.Sum(s2) + (beta == 0 ? 0 : c[2]);
-        if (cols > 3) c[3] = alpha * S.Sum(s3) + (beta == 0 ? 0 : c[3]);
+        Vector128<float> sums = S.Sums(s0, s1, s2, s3) * alpha;
+        if (beta != 0)
+            sums += Simd128.LoadPartial(c, cols);
+        Simd128.StorePartial(sums, c, cols);
     }
 }

@@ -8,10 +8,11 @@ internal readonly unsafe struct Strided
     public readonly bool Add;
 
     /// <summary>Rows of scratch.</summary>
-    public Strided(float* at, long stride)
+    public Strided(float* at, long stride, bool add = false)
     {
         At = at;
         Stride = stride;
+        Add = add;
     }
 
     /// <summary>The rows of a tensor; nothing for null.</summary>
@@ -30,4 +31,7 @@ internal readonly unsafe struct Strided
 
     /// <summary>The address of a row.</summary>
     public float* this[long row] => At + (row * Stride);
+
+    /// <summary>The rows from one on, from a column on; nothing of nothing.</summary>
+    public Strided From(long row, int column = 0) => IsNone ? this : new(this[row] + column, Stride, Add);
 }

@@ -106,7 +106,7 @@ internal sealed unsafe class WorkerPool : IDisposable
             _counters.Completed = 0;
             uint run = (uint)(_counters.State >> 32) + 1;
             Interlocked.Exchange(ref _counters.State, (long)run << 32 | (uint)count);
-            WakeSleepers();
+            WakeSleepers(count - 1);
             Drain<TJob>(this, run, 0);
             AwaitCompletion(count);
         }
@@ -253,26 +253,30 @@ internal sealed unsafe class WorkerPool : IDisposable
     {
         // Invariant: sleepers counted + permits released = workers that wait or are about to. A surplus permit costs one extra look at State.
         Interlocked.Increment(ref _sleepers);
-        if ((uint)(Volatile.Read(ref _counters.State) >> 32) != seen)
-        {
-            int sleepers = Volatile.Read(ref _sleepers);
-            while (sleepers > 0)
-            {
-                int found = Interlocked.CompareExchange(ref _sleepers, sleepers - 1, sleepers);
-                if (found == sleepers)
-                    return;
-                sleepers = found;
-            }
-        }
+        if ((uint)(Volatile.Read(ref _counters.State) >> 32) != seen && TakeSleepers(1) == 1)
+            return;
         _wake.Wait();
     }
 
-    private void WakeSleepers()
+    private void WakeSleepers(int most)
     {
-        if (Volatile.Read(ref _sleepers) == 0)
-            return;
-        int sleepers = Interlocked.Exchange(ref _sleepers, 0);
-        if (sleepers > 0)
-            _wake.Release(sleepers);
+        int taken = TakeSleepers(most);
+        if (taken > 0)
+            _wake.Release(taken);
+    }
+
+    /// <summary>Takes up to <paramref name="most"/> workers off the count of sleepers; returns how many.</summary>
+    private int TakeSleepers(int most)
+    {
+        int sleepers = Volatile.Read(ref _sleepers);
+        while (sleepers > 0)
+        {
+            int taken = Math.Min(sleepers, most);
+            int found = Interlocked.CompareExchange(ref _sleepers, sleepers - taken, sleepers);
+            if (found == sleepers)
+                return taken;
+            sleepers = found;
+        }
+        return 0;
     }
 }

@@ -14,7 +14,7 @@ public static partial class Ops
     private static Tensor Binary(BinaryKind kind, Tensor a, Tensor b)
     {
         (int A, int B, int C, int D) s = a.Shape.Four(), t = b.Shape.Four();
-        Require(Fits(s.A, t.A) && Fits(s.B, t.B) && Fits(s.C, t.C) && Fits(s.D, t.D), kind.ToString(), a, b);
+        Require(Fits(s.A, t.A) && Fits(s.B, t.B) && Fits(s.C, t.C) && Fits(s.D, t.D), "a broadcast operation", a, b);
         int rank = Math.Max(a.Shape.Rank, b.Shape.Rank);
         Shape shape = rank switch
         {

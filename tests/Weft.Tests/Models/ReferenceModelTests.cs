@@ -57,7 +57,8 @@ public sealed class ReferenceModelTests : IDisposable
             byte[] whole = [.. generated.AsSpan(b * total, total).ToArray().Select(i => (byte)i)];
             foreach (int piece in (int[])[time, 1, 8]) // read whole, byte by byte, in pieces
             {
-                Assert.Equal<byte[]>(whole, [.. prompt, .. Continue(reference.Model, prompt, piece, total - time)]);
+                byte[] actual = [.. prompt, .. Continue(reference.Model, prompt, piece, total - time)];
+                Assert.Equal(whole, actual);
             }
         }
     }

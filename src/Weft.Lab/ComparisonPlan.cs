@@ -1,0 +1,121 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Weft.Lab.Report;
+using Weft.Models;
+using Weft.Models.Checkpoints;
+using Weft.Tensors;
+using Weft.Training;
+
+namespace Weft.Lab;
+
+/// <summary>
+/// What a comparison has decided before it trains, kept on the disk so that an interrupted one goes on as it began: the FLOPs that
+/// every model gets, and each model's steps and learning rate.
+/// </summary>
+internal sealed record ComparisonPlan
+{
+    public const string FileName = "plan.json";
+
+    /// <summary>Everything that was asked for, as one text: another text is another comparison.</summary>
+    public required string Key { get; init; }
+
+    /// <summary>The training FLOPs of each model; NaN when equal data, not equal FLOPs, was asked for.</summary>
+    public required double Flops { get; init; }
+
+    /// <summary>One a model.</summary>
+    public required IReadOnlyList<PlannedModel> Models { get; init; }
+
+    /// <summary>The plan that a folder holds for the same comparison; null if it holds none, or another's.</summary>
+    public static ComparisonPlan? Find(string folder, string key)
+    {
+        string path = Path.Combine(folder, FileName);
+        try
+        {
+            ComparisonPlan? plan = File.Exists(path) ? JsonSerializer.Deserialize(File.ReadAllBytes(path), PlanJson.Default.ComparisonPlan) : null;
+            return plan?.Key == key ? plan : null;
+        }
+        catch (JsonException)
+        {
+            return null; // not ours, or of another version: a new plan takes its place
+        }
+    }
+
+    public void Save(string folder)
+    {
+        Directory.CreateDirectory(folder);
+        AtomicFile.WriteAllText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, PlanJson.Default.ComparisonPlan) + "\n");
+    }
+}
+
+/// <summary>A model's part of a plan.</summary>
+/// <param name="Steps">The optimiser steps that its budget pays.</param>
+/// <param name="FlopsPerStep">Counted FLOPs of one.</param>
+/// <param name="SecondsPerStep">Measured time of one, for estimates.</param>
+/// <param name="Rate">The peak learning rate.</param>
+/// <param name="Sweep">The rates tried, if any were.</param>
+internal sealed record PlannedModel(long Steps, double FlopsPerStep, double SecondsPerStep, double Rate, IReadOnlyList<SweepPoint>? Sweep);
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, NewLine = "\n", Converters = [typeof(FiniteOrNullConverter)])]
+[JsonSerializable(typeof(ComparisonPlan))]
+internal sealed partial class PlanJson : JsonSerializerContext;
+
+/// <summary>Turns a budget into steps.</summary>
+internal static class Planner
+{
+    /// <summary>What each model gets when no budget is named: about a minute on two cores of 2025.</summary>
+    public const double DefaultFlops = 1.2e13;
+
+    /// <summary>Where the default would take longer than this for a model, all models get less.</summary>
+    public const double DefaultSeconds = 75;
+
+    private const int WarmUpSteps = 2, TimedSteps = 3;
+
+    /// <summary>Measures a step of each model, and divides the budget by it.</summary>
+    /// <exception cref="InputException">The budget does not pay one step.</exception>
+    public static (double Flops, PlannedModel[] Models, string? Note) Plan(
+        IReadOnlyList<ModelConfig> configs, Corpus corpus, Device device, Budget? asked, TrainingOptions options, CancellationToken cancel)
+    {
+        (double Flops, double Seconds)[] steps = [.. configs.Select(config => MeasureStep(config, corpus, device, options, cancel))];
+        Budget budget = asked ?? new Budget(BudgetKind.Flops, DefaultFlops);
+        if (budget.Kind is BudgetKind.Data or BudgetKind.Steps)
+        {
+            double count = budget.Kind == BudgetKind.Steps ? budget.Amount : budget.Amount / (options.BatchSize * (double)options.Context!);
+            return (double.NaN, [.. configs.Zip(steps, (c, s) => Row(c, s, count))], null);
+        }
+
+        string? note = null;
+        double flops = budget.Kind == BudgetKind.Time ? steps.Min(s => budget.Amount / s.Seconds * s.Flops) : budget.Amount;
+        double slowest = steps.Max(s => flops / s.Flops * s.Seconds);
+        if (asked is null && slowest > DefaultSeconds)
+        {
+            flops *= DefaultSeconds / slowest;
+            double unit = Math.Pow(10, Math.Floor(Math.Log10(flops)) - 1);
+            flops = Math.Floor(flops / unit) * unit;
+            note = $"this machine would take {Human.Duration(slowest)} a model for the default budget of {Human.Flops(DefaultFlops)} FLOPs: each gets {Human.Flops(flops)}; --budget {DefaultFlops:0.0e0}flop asks for all of it";
+        }
+
+        return (flops, [.. configs.Zip(steps, (c, s) => Row(c, s, flops / s.Flops))], note);
+
+        PlannedModel Row(ModelConfig config, (double Flops, double Seconds) step, double count) => count >= 1
+            ? new PlannedModel((long)count, step.Flops, step.Seconds, BlockTable.DefaultRate(config), null)
+            : throw new InputException($"--budget {budget} does not pay one step of '{config.Name}', which takes {Human.Flops(step.Flops)} FLOPs, "
+                + $"{options.BatchSize * (long)options.Context!} bytes and {Human.Duration(step.Seconds)} here; give more, or a smaller --context");
+    }
+
+    private static (double Flops, double Seconds) MeasureStep(ModelConfig config, Corpus corpus, Device device, TrainingOptions options, CancellationToken cancel)
+    {
+        var model = new LanguageModel(config, device, 1);
+        using var trainer = new Trainer(model, corpus, options with { Budget = new Budget(BudgetKind.Steps, WarmUpSteps + TimedSteps), Rate = 1e-5 });
+        double best = double.PositiveInfinity;
+        for (int i = 0; i < WarmUpSteps + TimedSteps; i++)
+        {
+            cancel.ThrowIfCancellationRequested();
+            long start = Stopwatch.GetTimestamp();
+            trainer.Step();
+            best = i < WarmUpSteps ? best : Math.Min(best, Stopwatch.GetElapsedTime(start).TotalSeconds);
+        }
+
+        return ((double)trainer.Flops / trainer.Steps, best);
+    }
+}

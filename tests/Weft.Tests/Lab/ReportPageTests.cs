@@ -1,0 +1,147 @@
+using System.Diagnostics;
+using System.Text.RegularExpressions;
+using Weft.Lab.Report;
+using static Weft.Tests.Lab.ReportSamples;
+
+namespace Weft.Tests.Lab;
+
+/// <summary>Writes report pages and opens them in a headless Chromium, where there is one.</summary>
+public sealed class ReportPageTests : IDisposable
+{
+    private const string Hostile = "</script><script>document.documentElement.dataset.error='in'</script><img src=x onerror=\"document.documentElement.dataset.error='img'\">{{css}}";
+
+    // Beside the test's own files: a sandboxed browser may not see the system's temporary folder.
+    private readonly string _folder = Path.Combine(AppContext.BaseDirectory, $"report-page-{Guid.NewGuid():N}");
+
+    public ReportPageTests() => Directory.CreateDirectory(_folder);
+
+    public void Dispose()
+    {
+        try { Directory.Delete(_folder, recursive: true); }
+        catch (IOException) { } // the browser's last processes may still hold its profile
+        catch (UnauthorizedAccessException) { }
+    }
+
+    private string Page => Path.Combine(_folder, "report.html");
+
+    [Fact]
+    public void Names_cannot_break_out_of_the_page()
+    {
+        ComparisonReport safe = Typical(), hostile = safe with { Corpus = safe.Corpus with { Name = Hostile }, Findings = [Hostile], Command = Hostile };
+        HtmlReport.Write(safe, Page);
+        int scripts = Scripts();
+        HtmlReport.Write(hostile with { Models = [.. safe.Models.Select(m => m with { Name = Hostile, Pattern = Hostile, StateBytesNote = Hostile })] }, Page);
+        Assert.Equal(scripts, Scripts());
+        Assert.DoesNotContain("<img src=x", File.ReadAllText(Page), StringComparison.OrdinalIgnoreCase);
+        Assert.Contains("<title>&lt;/script&gt;", File.ReadAllText(Page), StringComparison.Ordinal);
+        Assert.Equal(["report.html"], Directory.GetFiles(_folder).Select(Path.GetFileName));
+
+        int Scripts() => Regex.Count(File.ReadAllText(Page), "</script", RegexOptions.IgnoreCase);
+    }
+
+    [Fact]
+    public void The_page_asks_nothing_of_the_network()
+    {
+        HtmlReport.Write(Typical(), Page);
+        string page = File.ReadAllText(Page);
+        Assert.Contains("default-src 'none'", page, StringComparison.Ordinal);
+        Assert.DoesNotMatch("<(script|img|iframe)[^>]*\\ssrc=|<link[^>]*href=\"(?!data:)|@import|url\\(", page[..page.IndexOf("Licensed to the Apache", StringComparison.Ordinal)]);
+    }
+
+    private static readonly Dictionary<string, ComparisonReport> Reports = new()
+    {
+        ["three seeds"] = Typical(3),
+        ["one seed, hostile names"] = Typical(1) with { Corpus = new(Hostile, 3, 2, 1), Models = [.. Typical(1).Models.Select((m, i) => m with { Name = $"{Hostile}{i}" })], Findings = [Hostile] },
+        ["one diverged, nothing else measured"] = Report(Model("lost", double.NaN), Model("bare", 2.4)) with { Baselines = new(0, double.NaN, double.NaN, double.NaN) },
+    };
+
+    public static TheoryData<string> Names => [.. Reports.Keys];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public async Task Every_chart_is_drawn_in_a_browser(string name)
+    {
+        ComparisonReport report = Reports[name];
+        string? browser = FindBrowser();
+        if (browser is null)
+            Assert.Skip("No Chromium, Chrome or Edge is installed, so the report page was not opened.");
+        HtmlReport.Write(report, Page);
+        string dom = await Open(browser, Page);
+
+        Assert.True(dom.Contains("id=\"findings\"", StringComparison.Ordinal), $"{name}: {browser} did not open the page.");
+        Match error = Regex.Match(dom, "<html[^>]*data-error=\"([^\"]*)\"");
+        Assert.False(error.Success, $"{name}: script error: {error.Groups[1].Value}");
+        Assert.Equal(report.Findings.Count, Regex.Count(Between(dom, "id=\"findings\"", "</dl>"), "<dd>"));
+        Dictionary<int, string> colours = Regex.Matches(Between(dom, "id=\"models\"", "</table>"), "data-model=\"(\\d+)\" stroke=\"(#\\w+)\"")
+            .DistinctBy(m => m.Groups[1].Value).ToDictionary(m => int.Parse(m.Groups[1].Value), m => m.Groups[2].Value);
+        Assert.Equal(report.Models.Count, colours.Count);
+
+        Drawn("learning", m => m.Curve.Select(c => c.Seed).Distinct().Count() is var seeds && seeds > 1 ? seeds + 1 : seeds);
+        Drawn("speed", Decoded);
+        Drawn("state", Decoded);
+        Drawn("recall", m => m.Recall.Count > 0 ? 2 : 0);
+
+        static int Decoded(ModelResult m) => m.Decode.Select(d => d.Measured).Distinct().Count();
+
+        void Drawn(string chart, Func<ModelResult, int> lines)
+        {
+            string drawing = Between(dom, $"id=\"{chart}\"", "<figcaption");
+            Assert.DoesNotContain("NaN", drawing, StringComparison.Ordinal);
+            if (report.Models.Sum(lines) == 0)
+            {
+                Assert.Contains("Not measured", drawing, StringComparison.Ordinal);
+                return;
+            }
+            Assert.Contains("<svg", drawing, StringComparison.Ordinal);
+            foreach (IGrouping<string, int> colour in Enumerable.Range(0, report.Models.Count).GroupBy(i => colours[i], i => lines(report.Models[i])))
+                Assert.True(Regex.Count(drawing, $"<path d=\"M[^\"]*L[^\"]*\" fill=\"none\" stroke=\"{colour.Key}\"") == colour.Sum(), $"{name}: {chart} should hold {colour.Sum()} lines in {colour.Key}.");
+        }
+    }
+
+    private static string Between(string text, string from, string to)
+    {
+        int start = text.IndexOf(from, StringComparison.Ordinal);
+        Assert.True(start >= 0, $"The page holds no {from}.");
+        return text[start..text.IndexOf(to, start, StringComparison.Ordinal)];
+    }
+
+    private async Task<string> Open(string browser, string page)
+    {
+        ProcessStartInfo start = new(browser) { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
+        foreach (string argument in (string[])["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", $"--user-data-dir={Path.Combine(_folder, "profile")}", "--window-size=1200,900",
+            "--virtual-time-budget=5000", "--dump-dom", new Uri(page).AbsoluteUri])
+            start.ArgumentList.Add(argument);
+        using Process process = Process.Start(start)!;
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        limit.CancelAfter(TimeSpan.FromMinutes(1));
+        try
+        {
+            Task<string> errors = process.StandardError.ReadToEndAsync(limit.Token);
+            string dom = await process.StandardOutput.ReadToEndAsync(limit.Token);
+            await errors;
+            await process.WaitForExitAsync(limit.Token);
+            return dom;
+        }
+        finally
+        {
+            if (!process.HasExited)
+                process.Kill(entireProcessTree: true);
+        }
+    }
+
+    private static string? FindBrowser()
+    {
+        string[] onPath = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
+        string[] names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge"];
+        IEnumerable<string> candidates = names.SelectMany(n => onPath.Select(p => Path.Combine(p, OperatingSystem.IsWindows() ? n + ".exe" : n)));
+        if (OperatingSystem.IsMacOS())
+            candidates = candidates.Concat(new[] { "Google Chrome", "Chromium", "Microsoft Edge" }.Select(n => $"/Applications/{n}.app/Contents/MacOS/{n}"));
+        if (OperatingSystem.IsWindows())
+            candidates = candidates.Concat(
+                from root in new[] { Environment.SpecialFolder.ProgramFiles, Environment.SpecialFolder.ProgramFilesX86, Environment.SpecialFolder.LocalApplicationData }
+                from file in new[] { @"Google\Chrome\Application\chrome.exe", @"Chromium\Application\chrome.exe", @"Microsoft\Edge\Application\msedge.exe" }
+                select Path.Combine(Environment.GetFolderPath(root), file));
+        return candidates.FirstOrDefault(File.Exists);
+    }
+}
