@@ -1,6 +1,6 @@
 using Weft.Models;
 using Weft.Models.Checkpoints;
-using Weft.Tensors.Cpu;
+using Weft.Tensors;
 using Weft.Training;
 
 namespace Weft.Tests;
@@ -17,7 +17,7 @@ public class ReadmeSample
         using var console = new StringWriter();
 
         // <sample>
-        using var device = new CpuDevice();
+        using Device device = Device.Open();
         var model = new LanguageModel(Presets.Resolve("hybrid", width: 64), device, seed: 1);
 
         using var trainer = new Trainer(model, Corpus.FromText(text), new TrainingOptions { Budget = Budget.Parse("60steps"), Context = 64 });

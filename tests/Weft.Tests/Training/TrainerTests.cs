@@ -78,8 +78,8 @@ public sealed class TrainerTests : IDisposable
     public void OneStepIsAdamWByItsDefinition()
     {
         LanguageModel model = TinyModels.Create(device, "swiglu[hidden=24]");
-        TrainingOptions options = Options() with { Clip = 0.01, Decay = 0.3, BatchSize = 2, Epsilon = 1e-6 };
-        using var learner = new Learner(model, options, 16);
+        TrainingOptions options = Options() with { Clip = 0.01, Decay = 0.3, BatchSize = 2, Context = 16, Epsilon = 1e-6 };
+        using var learner = new Learner(model, options);
         byte[] windows = [.. Enumerable.Range(0, 2 * 17).Select(i => (byte)(i * 5))];
         Parameter[] parameters = [.. model.Parameters()];
         double[][] w = [.. parameters.Select(p => Array.ConvertAll(p.Tensor.ToArray(), x => (double)x))];
@@ -122,7 +122,28 @@ public sealed class TrainerTests : IDisposable
         }
 
         Assert.Equal(whole.Flops, parts.Flops);
-        Assert.True(parts.ArenaBytes < whole.ArenaBytes);
+    }
+
+    [Fact]
+    public void MicroBatchesTakeLessMemory()
+    {
+        using Corpus corpus = Text();
+        long[] arenas = [.. new[] { 8, 1 }.Select(micro =>
+        {
+            using var trainer = new Trainer(TinyModels.Create(device, "swiglu[hidden=256]"), corpus, Options() with { BatchSize = 8, MicroBatch = micro, Context = 512 });
+            trainer.Step();
+            return trainer.ArenaBytes;
+        })];
+        Assert.True(arenas[1] < 0.3 * arenas[0], $"{arenas[1]} of {arenas[0]} bytes");
+    }
+
+    [Fact]
+    public void WhatOptionsLeaveOpenIsTheModels()
+    {
+        using Corpus corpus = Text();
+        LanguageModel model = TinyModels.Create(device, "swiglu[hidden=24]", context: 48);
+        using var trainer = new Trainer(model, corpus, new TrainingOptions { Budget = new Budget(BudgetKind.Steps, 1) });
+        Assert.Equal((48, BlockTable.DefaultRate(model.Config)), (trainer.Context, trainer.Options.Rate));
     }
 
     [Fact]
@@ -173,7 +194,7 @@ public sealed class TrainerTests : IDisposable
         LanguageModel model = TinyModels.Create(device, "swiglu[hidden=24]");
         Refused.With(() => new Trainer(model, corpus, Options() with { Budget = Budget.Parse("100B") }), "100B does not pay one step", "128 bytes", "smaller batch or context");
         using var trainer = new Trainer(model, corpus, Options() with { Budget = Budget.Parse("1e3flop") });
-        Refused.With(() => trainer.Step(), "1e3flop does not pay one step", "FLOPs");
+        Refused.With(() => trainer.Step(), "a budget of 1000flop does not pay one step", "FLOPs");
     }
 
     [Fact]
