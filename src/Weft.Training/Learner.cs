@@ -20,7 +20,7 @@ internal sealed class Learner : IDisposable
     public Learner(LanguageModel model, TrainingOptions options)
     {
         (this.model, this.options, context) = (model, options, options.Context!.Value);
-        micro = options.MicroBatch == 0 ? options.BatchSize : options.MicroBatch;
+        micro = options.MicroBatch;
         tape = new Tape(model.Device);
         state = model.NewState(micro);
         inputs = new int[micro * context];

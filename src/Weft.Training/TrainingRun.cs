@@ -127,7 +127,7 @@ public sealed class TrainingRun : IDisposable
             StepResult result = Trainer.Step();
             if (IsTimeToEvaluate)
             {
-                Score score = Evaluation.HeldOut(Model, Trainer.Corpus, Trainer.Context, Trainer.Options.BatchSize, Trainer.Options.EvaluationBytes);
+                Score score = Evaluation.HeldOut(Model, Trainer.Corpus, Trainer.Context, atMost: Trainer.Options.EvaluationBytes);
                 if (!double.IsFinite(score.BitsPerByte))
                 {
                     throw new TrainingDivergedException(Trainer.Steps, "the held-out loss is not finite", "the model on held-out text", Trainer.LastCheckpoint);

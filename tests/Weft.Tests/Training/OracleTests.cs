@@ -35,7 +35,7 @@ public class OracleTests
             BatchSize = (int)shape[1],
             Context = (int)shape[2] - 1,
         };
-        using var learner = new Learner(reference.Model, options);
+        using var learner = new Learner(reference.Model, options.For(reference.Model.Config));
         int size = (int)(shape[1] * shape[2]);
         for (int step = 0; step < shape[0]; step++)
         {

@@ -79,7 +79,7 @@ public sealed class TrainerTests : IDisposable
     {
         LanguageModel model = TinyModels.Create(device, "swiglu[hidden=24]");
         TrainingOptions options = Options() with { Clip = 0.01, Decay = 0.3, BatchSize = 2, Context = 16, Epsilon = 1e-6 };
-        using var learner = new Learner(model, options);
+        using var learner = new Learner(model, options.For(model.Config));
         byte[] windows = [.. Enumerable.Range(0, 2 * 17).Select(i => (byte)(i * 5))];
         Parameter[] parameters = [.. model.Parameters()];
         double[][] w = [.. parameters.Select(p => Array.ConvertAll(p.Tensor.ToArray(), x => (double)x))];
@@ -144,6 +144,10 @@ public sealed class TrainerTests : IDisposable
         LanguageModel model = TinyModels.Create(device, "swiglu[hidden=24]", context: 48);
         using var trainer = new Trainer(model, corpus, new TrainingOptions { Budget = new Budget(BudgetKind.Steps, 1) });
         Assert.Equal((48, BlockTable.DefaultRate(model.Config)), (trainer.Context, trainer.Options.Rate));
+        foreach ((int batch, int context, int micro) in new[] { (8, 256, 1), (8, 64, 4), (6, 64, 3), (7, 64, 1), (4, 32, 4), (8, 4096, 1) })
+        {
+            Assert.Equal(micro, (Options() with { BatchSize = batch, Context = context }).For(model.Config).MicroBatch);
+        }
     }
 
     [Fact]
