@@ -146,18 +146,35 @@ public sealed unsafe partial class CpuDevice
             return rows;
         }
 
-        /// <summary>bias + sum_j weight_j rows[j], at channels c .. of a token whose first row is rows[0].</summary>
+        /// <summary>bias + sum_j weight_j rows[j], at channels c .. (the last of them only <paramref name="rest"/>) of a token whose first row is rows[0].</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public readonly V Sum<S, V>(float** rows, int c, int rest) where S : struct, ISimd<V> where V : unmanaged
+        public readonly V Sum<S, V, C>(float** rows, nint c, int rest) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
         {
             V sum = S.Load(Bias + c);
             float* weight = Weights + c;
             for (int j = 0; j < Kernel; j++, weight += Padded)
             {
-                sum = S.Fma(S.Load(weight), NormJob.Load<S, V>(rows[j] + c, rest), sum);
+                sum = S.Fma(S.Load(weight), Load<S, V, C>(rows[j] + c, rest), sum);
             }
 
             return sum;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Load<S, V, C>(float* p, int rest) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns =>
+            C.Partial ? S.LoadPartial(p, rest) : S.Load(p);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store<S, V, C>(V value, float* p, int rest) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        {
+            if (C.Partial)
+            {
+                S.StorePartial(value, p, rest);
+            }
+            else
+            {
+                S.Store(value, p);
+            }
         }
     }
 
@@ -191,13 +208,24 @@ public sealed unsafe partial class CpuDevice
             for (int t = start; t < end; t++, rows++)
             {
                 float* y = Y[((long)batch * p.Time) + t];
-                for (int c = 0; c < p.Channels; c += S.Count)
+                nint c = 0;
+                for (; c <= p.Channels - S.Count; c += S.Count)
                 {
-                    int rest = p.Channels - c;
-                    V value = p.Sum<S, V>(rows, c, rest);
-                    NormJob.Store<S, V>(p.Silu ? Simd.Silu<S, V>(value) : value, y + c, rest);
+                    Output<S, V, OneVector>(p, rows, c, 0, y);
+                }
+
+                if (c < p.Channels)
+                {
+                    Output<S, V, PartVector>(p, rows, c, p.Channels - (int)c, y);
                 }
             }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Output<S, V, C>(in ConvPlan p, float** rows, nint c, int rest, float* y) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        {
+            V value = p.Sum<S, V, C>(rows, c, rest);
+            ConvPlan.Store<S, V, C>(p.Silu ? Simd.Silu<S, V>(value) : value, y + c, rest);
         }
     }
 
@@ -257,18 +285,24 @@ public sealed unsafe partial class CpuDevice
                 }
 
                 float* dy = Dy[((long)batch * p.Time) + t] + first;
-                for (int c = 0; c < width; c += S.Count)
+                nint c = 0;
+                for (; c <= width - S.Count; c += S.Count)
                 {
-                    int rest = width - c;
-                    V slope = NormJob.Load<S, V>(dy + c, rest);
-                    if (p.Silu)
-                    {
-                        slope = S.Mul(slope, SiluSlope<S, V>(p.Sum<S, V>(rows, first + c, rest)));
-                    }
+                    S.Store(Slope<S, V, OneVector>(p, rows, first + c, 0, dy + c), du + c);
+                }
 
-                    S.Store(slope, du + c);
+                if (c < width)
+                {
+                    S.Store(Slope<S, V, PartVector>(p, rows, first + c, width - (int)c, dy + c), du + c);
                 }
             }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static V Slope<S, V, C>(in ConvPlan p, float** rows, nint c, int rest, float* dy) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        {
+            V slope = ConvPlan.Load<S, V, C>(dy, rest);
+            return p.Silu ? S.Mul(slope, SiluSlope<S, V>(p.Sum<S, V, C>(rows, c, rest))) : slope;
         }
 
         /// <summary>The gradients of input rows start .. end - 1; the first tile's, of those before the sequence too.</summary>
@@ -288,51 +322,94 @@ public sealed unsafe partial class CpuDevice
                 float* to = target[t >= 0 ? ((long)batch * p.Time) + t : ((long)batch * before) + before + t] + first;
                 int kept = t - (p.Time - before); // the last K-1 of past and sequence joined go on to the next call
                 float* dlast = Dlast.IsNone || kept < 0 ? null : Dlast[((long)batch * before) + kept] + first;
+                float* slopes = du + ((long)(t + before - start) * ConvPlan.Strip), weights = p.Weights + first;
                 int taps = Math.Min(p.Kernel, t + p.Kernel); // outputs before the sequence are none of ours
-                for (int c = 0; c < width; c += S.Count)
+                nint c = 0;
+                for (; c <= width - S.Count; c += S.Count)
                 {
-                    int rest = width - c;
-                    V sum = dlast is null ? S.Zero : NormJob.Load<S, V>(dlast + c, rest);
-                    float* weight = p.Weights + first + c, slope = du + ((long)(t + before - start) * ConvPlan.Strip) + c;
-                    for (int j = 0; j < taps; j++, weight += p.Padded, slope -= ConvPlan.Strip)
-                    {
-                        sum = S.Fma(S.Load(weight), S.Load(slope), sum);
-                    }
+                    Input<S, V, OneVector>(weights + c, p.Padded, slopes + c, taps, dlast is null ? null : dlast + c, 0, to + c, target.Add);
+                }
 
-                    NormJob.Put<S, V>(sum, to + c, rest, target.Add);
+                if (c < width)
+                {
+                    Input<S, V, PartVector>(weights + c, p.Padded, slopes + c, taps, dlast is null ? null : dlast + c, width - (int)c, to + c, target.Add);
                 }
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Input<S, V, C>(float* weight, int padded, float* slope, int taps, float* dlast, int rest, float* to, bool add)
+            where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        {
+            V sum = dlast is null ? S.Zero : ConvPlan.Load<S, V, C>(dlast, rest);
+            for (int j = 0; j < taps; j++, weight += padded, slope -= ConvPlan.Strip)
+            {
+                sum = S.Fma(S.Load(weight), S.Load(slope), sum);
+            }
+
+            ConvPlan.Store<S, V, C>(add ? S.Add(sum, ConvPlan.Load<S, V, C>(to, rest)) : sum, to, rest);
+        }
+
         /// <summary>The tile's part of the gradients of the weights, and after them of the bias.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Weights<S, V>(float** rows, int tokens, int first, int width, float* du, float* sums) where S : struct, ISimd<V> where V : unmanaged
         {
-            ConvPlan p = P;
             for (int c = 0; c < width; c += S.Count)
             {
-                int rest = width - c;
-                for (int j = 0; j <= p.Kernel; j++)
+                float* to = sums + first + c;
+                if (width - c >= S.Count)
                 {
-                    V even = S.Zero, odd = S.Zero;
-                    float* slope = du + c;
-                    int t = 0;
-                    for (; t < tokens - 1; t += 2, slope += 2 * ConvPlan.Strip)
-                    {
-                        V x0 = j == p.Kernel ? S.Create(1) : NormJob.Load<S, V>(rows[t + j] + first + c, rest);
-                        V x1 = j == p.Kernel ? S.Create(1) : NormJob.Load<S, V>(rows[t + j + 1] + first + c, rest);
-                        even = S.Fma(S.Load(slope), x0, even);
-                        odd = S.Fma(S.Load(slope + ConvPlan.Strip), x1, odd);
-                    }
-
-                    if (t < tokens)
-                    {
-                        even = S.Fma(S.Load(slope), j == p.Kernel ? S.Create(1) : NormJob.Load<S, V>(rows[t + j] + first + c, rest), even);
-                    }
-
-                    S.Store(S.Add(even, odd), sums + ((long)j * p.Padded) + first + c);
+                    Taps<S, V, OneVector>(rows, tokens, first + c, 0, du + c, to);
+                }
+                else
+                {
+                    Taps<S, V, PartVector>(rows, tokens, first + c, width - c, du + c, to);
                 }
             }
+        }
+
+        /// <summary>sums_j = sum_t du_t rows[t + j] at one vector of channels, four taps at a time; and the sum of du itself.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Taps<S, V, C>(float** rows, int tokens, nint c, int rest, float* du, float* sums) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        {
+            int kernel = P.Kernel, padded = P.Padded, j = 0;
+            V bias = S.Zero;
+            for (; j < kernel; j += 4)
+            {
+                // A group that is not full counts its last tap again, and drops it.
+                int left = kernel - j, j1 = left > 1 ? 1 : 0, j2 = left > 2 ? 2 : j1, j3 = left > 3 ? 3 : j2;
+                V s0 = S.Zero, s1 = S.Zero, s2 = S.Zero, s3 = S.Zero;
+                bias = S.Zero;
+                float** row = rows + j;
+                float* slope = du;
+                for (int t = 0; t < tokens; t++, row++, slope += ConvPlan.Strip)
+                {
+                    V d = S.Load(slope);
+                    s0 = S.Fma(d, ConvPlan.Load<S, V, C>(row[0] + c, rest), s0);
+                    s1 = S.Fma(d, ConvPlan.Load<S, V, C>(row[j1] + c, rest), s1);
+                    s2 = S.Fma(d, ConvPlan.Load<S, V, C>(row[j2] + c, rest), s2);
+                    s3 = S.Fma(d, ConvPlan.Load<S, V, C>(row[j3] + c, rest), s3);
+                    bias = S.Add(bias, d);
+                }
+
+                float* to = sums + ((long)j * padded);
+                S.Store(s0, to);
+                if (left > 1)
+                {
+                    S.Store(s1, to + padded);
+                }
+
+                if (left > 2)
+                {
+                    S.Store(s2, to + (2L * padded));
+                }
+
+                if (left > 3)
+                {
+                    S.Store(s3, to + (3L * padded));
+                }
+            }
+
+            S.Store(bias, sums + ((long)kernel * padded));
         }
     }
 }

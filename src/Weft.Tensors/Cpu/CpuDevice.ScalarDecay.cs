@@ -5,9 +5,6 @@ namespace Weft.Tensors.Cpu;
 
 public sealed unsafe partial class CpuDevice
 {
-    // Chunks whose states are held at a time: what one pass leaves the next finds in the caches, and a long prompt needs little memory.
-    private const int ScalarDecaySegment = 16;
-
     /// <summary>
     /// The four steps of SSD (arXiv 2405.21060, section 6) in two passes. The first goes along the chunks of each head: (2) what the
     /// chunk adds to the state and (3) the recurrence between chunks. The second takes every chunk by itself: (1) the outputs from
@@ -22,22 +19,27 @@ public sealed unsafe partial class CpuDevice
         }
 
         var plan = new ScalarDecayPlan(inputs, o, final);
-        int chunks = inputs.Chunks, segment = Math.Min(chunks, ScalarDecaySegment), batch = inputs.Batch;
+        int chunks = inputs.Chunks, batch = inputs.Batch;
+        plan.Cut(Pool.Workers);
         bool products = plan.Tile >= Ops.ScalarDecaySteps;
-        plan.Slots = states is not null ? chunks : products ? segment : 0;
+        plan.Slots = states is not null ? chunks : products ? plan.Segment : 0;
         long ring = states is null ? (long)batch * plan.Heads * plan.Slots * plan.StateSize : 0;
         plan.WorkEach = products ? Math.Max(ChunkStatesJob.Work(plan), ChunkOutputsJob.Work(plan)) : plan.Ld;
         plan.Work = Shared((plan.WorkEach * Pool.Workers) + ring);
         plan.States = states is not null ? states.Pointer : plan.Work + (plan.WorkEach * Pool.Workers);
-        for (plan.First = 0; plan.First < chunks; plan.First = plan.End)
+        for (plan.Batch = 0; plan.Batch < batch; plan.Batch += plan.Sequences)
         {
-            plan.End = Math.Min(chunks, plan.First + segment);
-            var recurrence = new ChunkStatesJob { P = plan };
-            Pool.Run(ref recurrence, batch * plan.Heads);
-            if (products)
+            int sequences = Math.Min(plan.Sequences, batch - plan.Batch);
+            for (plan.First = 0; plan.First < chunks; plan.First = plan.End)
             {
-                var outputs = new ChunkOutputsJob { P = plan };
-                Pool.Run(ref outputs, batch * plan.KeyHeads * (plan.End - plan.First));
+                plan.End = Math.Min(chunks, plan.First + plan.Segment);
+                var recurrence = new ChunkStatesJob { P = plan };
+                Pool.Run(ref recurrence, sequences * plan.Heads);
+                if (products)
+                {
+                    var outputs = new ChunkOutputsJob { P = plan };
+                    Pool.Run(ref outputs, sequences * plan.KeyHeads * (plan.End - plan.First));
+                }
             }
         }
 
@@ -53,26 +55,31 @@ public sealed unsafe partial class CpuDevice
     /// </summary>
     internal override void ScalarDecayBackward(in ScalarDecayInputs inputs, Tensor states, Tensor? @do, Tensor? dfinal, in ScalarDecayGrads grads)
     {
-        int chunks = inputs.Chunks, segment = Math.Min(chunks, ScalarDecaySegment), batch = inputs.Batch, heads = inputs.Heads;
+        int chunks = inputs.Chunks, batch = inputs.Batch, heads = inputs.Heads;
         var plan = new ScalarDecayPlan(inputs, null, null) { States = states.Pointer, Slots = chunks };
+        plan.Cut(Pool.Workers);
         long stateCount = (long)batch * heads * plan.StateSize, skips = (long)batch * chunks * heads;
         long noOutput = @do is null ? (long)batch * inputs.Time * heads * plan.Dv : 0;
         plan.WorkEach = Math.Max(ChunkStateGradsJob.Work(plan), ChunkGradsJob.Work(plan));
-        plan.Work = Shared((plan.WorkEach * Pool.Workers) + (stateCount * (segment + 1)) + skips + noOutput);
-        float* ring = plan.Work + (plan.WorkEach * Pool.Workers), carried = ring + (stateCount * segment), dskip = carried + stateCount, zeros = dskip + skips;
-        new Span<float>(zeros, checked((int)noOutput)).Clear();
+        plan.Work = Shared((plan.WorkEach * Pool.Workers) + (stateCount * (plan.Segment + 1)) + skips + noOutput);
+        float* ring = plan.Work + (plan.WorkEach * Pool.Workers), carried = ring + (stateCount * plan.Segment), dskip = carried + stateCount, zeros = dskip + skips;
+        Simd.Fill(zeros, (nint)noOutput, 0);
         Start(dfinal, carried, stateCount);
         plan.D = new ScalarDecayGradPlan(grads, @do is null ? new Strided(zeros, (long)heads * plan.Dv) : new Strided(@do))
         {
-            State = carried, States = ring, Slots = segment, Skips = dskip,
+            State = carried, States = ring, Slots = plan.Segment, Skips = dskip,
         };
-        for (plan.End = chunks; plan.End > 0; plan.End = plan.First)
+        for (plan.Batch = 0; plan.Batch < batch; plan.Batch += plan.Sequences)
         {
-            plan.First = Math.Max(0, plan.End - segment);
-            var recurrence = new ChunkStateGradsJob { P = plan };
-            Pool.Run(ref recurrence, batch * heads);
-            var gradients = new ChunkGradsJob { P = plan };
-            Pool.Run(ref gradients, batch * plan.KeyHeads * (plan.End - plan.First));
+            int sequences = Math.Min(plan.Sequences, batch - plan.Batch);
+            for (plan.End = chunks; plan.End > 0; plan.End = plan.First)
+            {
+                plan.First = Math.Max(0, plan.End - plan.Segment);
+                var recurrence = new ChunkStateGradsJob { P = plan };
+                Pool.Run(ref recurrence, sequences * heads);
+                var gradients = new ChunkGradsJob { P = plan };
+                Pool.Run(ref gradients, sequences * plan.KeyHeads * (plan.End - plan.First));
+            }
         }
 
         if (grads.Skip.Tensor is { } toSkip)

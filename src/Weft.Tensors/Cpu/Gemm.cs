@@ -164,8 +164,9 @@ internal static unsafe class Gemm
         };
         int wanted = pool.Workers == 1 ? 1 : 4 * pool.Workers;
 
-        // A long sum over k into a small C (a weight's gradient): tasks own ranges of k. How many follows from the shape alone.
-        int splits = (long)args.M * args.N <= SmallC ? Math.Min(MaxSplits, chunks / 4) : 1;
+        // A long sum over k into a small C, a weight's gradient: tasks own ranges of k. How many follows from the shape alone. Products
+        // with A as it lies are not split: a row of C then has the same bits whatever the number of rows beside it.
+        int splits = args.TransA && (long)args.M * args.N <= SmallC ? Math.Min(MaxSplits, chunks / 4) : 1;
         if (splits > 1)
         {
             RunSplit<S, V>(pool, ref plan, splits, wanted);

@@ -27,18 +27,18 @@ internal unsafe struct ChunkStatesJob : IJob
 
     private readonly void Head<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
     {
-        int batch = index / P.Heads, head = index % P.Heads, size = P.StateSize;
+        int batch = P.Batch + (index / P.Heads), head = index % P.Heads, size = P.StateSize, sequence = (batch * P.Heads) + head;
         float* a = P.WorkOf(worker), decays = a + P.Ld, gates = decays + P.Ld, scaled = gates + P.Ld;
-        float* final = P.State + ((long)index * size), before = final;
+        float* final = P.State + ((long)sequence * size), before = final;
         if (P.Slots > 0)
         {
-            before = P.StateBefore(index, P.First);
+            before = P.StateBefore(sequence, P.First);
             Simd.Copy(1, size, final, size, before, size);
         }
 
         for (int chunk = P.First; chunk < P.End; chunk++)
         {
-            float* after = P.Slots > 0 && chunk + 1 < P.End ? P.StateBefore(index, chunk + 1) : final;
+            float* after = P.Slots > 0 && chunk + 1 < P.End ? P.StateBefore(sequence, chunk + 1) : final;
             int n = P.Length(chunk);
             long row = P.Row(batch, chunk);
             P.LogDecays(row, head, n, a);
@@ -54,7 +54,7 @@ internal unsafe struct ChunkStatesJob : IJob
             else
             {
                 float total = ScalarDecayKernel.ToEnd<S, V>(a, n, decays);
-                ScalarDecayKernel.ScaleRows<S, V>(n, P.Dv, decays, P.Gates(row, head, n, gates), P.V[row] + (head * P.Dv), P.V.Stride, scaled);
+                ScalarDecayKernel.ScaleRows<S, V>(n, P.Dv, decays, P.Gates(row, head, n, gates), P.V[row] + (head * P.Dv), P.V.Stride, scaled, P.Dv);
                 SmallGemm.TN(P.Dk, P.Dv, n, P.K[row] + (head / P.Sharing * P.Dk), (nint)P.K.Stride, scaled, P.Dv, after, P.Dv, 0);
                 Simd.Axpy(size, total, before, after);
             }
@@ -102,7 +102,7 @@ internal unsafe struct ChunkOutputsJob : IJob
 
     private readonly void Chunk<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
     {
-        int segment = P.End - P.First, chunk = P.First + (index % segment), group = index / segment % P.KeyHeads, batch = index / segment / P.KeyHeads;
+        int segment = P.End - P.First, chunk = P.First + (index % segment), group = index / segment % P.KeyHeads, batch = P.Batch + (index / segment / P.KeyHeads);
         int n = P.Length(chunk), ld = P.Ld;
         if (n < Ops.ScalarDecaySteps)
         {
@@ -119,9 +119,10 @@ internal unsafe struct ChunkOutputsJob : IJob
             float* v = P.V[row] + (head * P.Dv), o = P.O[row] + (head * P.Dv);
             P.LogDecays(row, head, n, a);
             ScalarDecayKernel.Weights<S, V>(n, ld, p, a, P.Gates(row, head, n, gates), P.Scale, w);
+            ScalarDecayKernel.AddToDiagonal(n, ld, P.Skip is null ? 0 : P.Skip[head], w);
             ScalarDecayKernel.FromStart<S, V>(a, n, P.Scale, decays);
             SmallGemm.NN(n, P.Dv, P.Dk, q, (nint)P.Q.Stride, P.StateBefore((batch * P.Heads) + head, chunk), P.Dv, o, (nint)P.O.Stride, 0);
-            ScalarDecayKernel.CombineRows<S, V>(n, P.Dv, decays, null, o, P.O.Stride, P.Skip is null ? 0 : P.Skip[head], v, P.V.Stride, o, P.O.Stride, false);
+            ScalarDecayKernel.ScaleRows<S, V>(n, P.Dv, decays, null, o, P.O.Stride, o, P.O.Stride);
             Triangle.Apply(n, P.Dv, w, ld, v, P.V.Stride, o, P.O.Stride);
         }
     }
@@ -153,12 +154,12 @@ internal unsafe struct ChunkStateGradsJob : IJob
     // dS before = exp(sum a) dS after + sum_i scale exp(a_0 + .. + a_i) q_i do_i^T
     private readonly void Head<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
     {
-        int batch = index / P.Heads, head = index % P.Heads, size = P.StateSize;
+        int batch = P.Batch + (index / P.Heads), head = index % P.Heads, size = P.StateSize, sequence = (batch * P.Heads) + head;
         float* a = P.WorkOf(worker), decays = a + P.Ld, scaled = decays + P.Ld;
-        float* carried = P.D.State + ((long)index * size);
+        float* carried = P.D.State + ((long)sequence * size);
         for (int chunk = P.End - 1; chunk >= P.First; chunk--)
         {
-            float* after = P.GradAfter(index, chunk);
+            float* after = P.GradAfter(sequence, chunk);
             Simd.Copy(1, size, carried, size, after, size);
             if (chunk == 0 && !P.D.Initial)
             {
@@ -169,7 +170,7 @@ internal unsafe struct ChunkStateGradsJob : IJob
             long row = P.Row(batch, chunk);
             P.LogDecays(row, head, n, a);
             float total = ScalarDecayKernel.FromStart<S, V>(a, n, P.Scale, decays);
-            ScalarDecayKernel.ScaleRows<S, V>(n, P.Dv, decays, null, P.D.O[row] + (head * P.Dv), P.D.O.Stride, scaled);
+            ScalarDecayKernel.ScaleRows<S, V>(n, P.Dv, decays, null, P.D.O[row] + (head * P.Dv), P.D.O.Stride, scaled, P.Dv);
             SmallGemm.TN(P.Dk, P.Dv, n, P.Q[row] + (head / P.Sharing * P.Dk), (nint)P.Q.Stride, scaled, P.Dv, carried, P.Dv, 0);
             Simd.Axpy(size, total, after, carried);
         }
@@ -202,7 +203,7 @@ internal unsafe struct ChunkGradsJob : IJob
 
     private readonly void Chunk<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
     {
-        int segment = P.End - P.First, chunk = P.First + (index % segment), group = index / segment % P.KeyHeads, batch = index / segment / P.KeyHeads;
+        int segment = P.End - P.First, chunk = P.First + (index % segment), group = index / segment % P.KeyHeads, batch = P.Batch + (index / segment / P.KeyHeads);
         int n = P.Length(chunk), ld = P.Ld, dk = P.Dk, dv = P.Dv;
         long row = P.Row(batch, chunk), square = (long)P.Tile * ld;
 
@@ -233,19 +234,20 @@ internal unsafe struct ChunkGradsJob : IJob
             ScalarDecayKernel.DecaySums<S, V>(n, ld, r, reads, da);
 
             // What the outputs read from the state before the chunk: dq_i = decay_i S do_i.
-            ScalarDecayKernel.ScaleRows<S, V>(n, dv, fromStart, null, dO, P.D.O.Stride, scaled);
+            ScalarDecayKernel.ScaleRows<S, V>(n, dv, fromStart, null, dO, P.D.O.Stride, scaled, dv);
             SmallGemm.NT(n, dk, dv, scaled, dv, before, dv, part, dk, 0, transposed);
             ScalarDecayKernel.DotAndAdd<S, V>(n, dk, q, P.Q.Stride, part, null, dq, add, reads);
 
             // What the chunk writes to the state after it: dk_j = decay_j g_j dS v_j, dv_j = decay_j g_j dS^T k_j.
-            ScalarDecayKernel.ScaleRows<S, V>(n, dv, toEnd, null, v, P.V.Stride, scaled);
+            ScalarDecayKernel.ScaleRows<S, V>(n, dv, toEnd, null, v, P.V.Stride, scaled, dv);
             SmallGemm.NT(n, dk, dv, scaled, dv, after, dv, part, dk, 0, transposed);
             ScalarDecayKernel.DotAndAdd<S, V>(n, dk, k, P.K.Stride, part, gate, dkeys, add, writes);
             if (!P.D.V.IsNone)
             {
                 float* dvalues = P.D.V[row] + (head * dv);
                 SmallGemm.NN(n, dv, dk, k, (nint)P.K.Stride, after, dv, part, dv, 0);
-                ScalarDecayKernel.CombineRows<S, V>(n, dv, toEnd, gate, part, dv, P.Skip is null ? 0 : P.Skip[head], dO, P.D.O.Stride, dvalues, P.D.V.Stride, P.D.V.Add);
+                ScalarDecayKernel.ScaleRows<S, V>(n, dv, toEnd, gate, part, dv, dvalues, P.D.V.Stride, P.D.V.Add);
+                ScalarDecayKernel.AddToDiagonal(n, ld, P.Skip is null ? 0 : P.Skip[head], w);
                 Triangle.ApplyTransposed(n, dv, w, ld, dO, P.D.O.Stride, dvalues, P.D.V.Stride);
             }
 
@@ -254,15 +256,8 @@ internal unsafe struct ChunkGradsJob : IJob
 
         Triangle.Apply(n, dk, dp, ld, k, P.K.Stride, dq, dk);
         Triangle.ApplyTransposed(n, dk, dp, ld, q, P.Q.Stride, dkeys, dk);
-        if (!P.D.Q.IsNone)
-        {
-            ScalarDecayKernel.PutRows<S, V>(n, dk, dq, P.D.Q[row] + (group * dk), P.D.Q.Stride, P.D.Q.Add);
-        }
-
-        if (!P.D.K.IsNone)
-        {
-            ScalarDecayKernel.PutRows<S, V>(n, dk, dkeys, P.D.K[row] + (group * dk), P.D.K.Stride, P.D.K.Add);
-        }
+        Put(dq, n, dk, P.D.Q, row, group * dk);
+        Put(dkeys, n, dk, P.D.K, row, group * dk);
     }
 
     /// <summary>
@@ -297,6 +292,26 @@ internal unsafe struct ChunkGradsJob : IJob
             {
                 float* to = P.D.Gate[row + s] + head;
                 *to = dgate[s] + writes[s] + (P.D.Gate.Add ? *to : 0);
+            }
+        }
+    }
+
+    private static void Put(float* from, int n, int columns, Strided target, long row, int column)
+    {
+        if (target.IsNone)
+        {
+            return;
+        }
+
+        for (int i = 0; i < n; i++, from += columns)
+        {
+            if (target.Add)
+            {
+                Simd.Add(columns, from, target[row + i] + column);
+            }
+            else
+            {
+                Simd.Copy(1, columns, from, columns, target[row + i] + column, columns);
             }
         }
     }

@@ -95,31 +95,23 @@ internal static unsafe partial class ScalarDecayKernel
         for (int i = 0; i < n; i++, x += xRow, t += columns, sums += columns)
         {
             V dot = S.Zero, factor = S.Create(gate is null ? 1 : gate[i]);
-            for (int c = 0; c < columns; c += S.Count)
+            nint c = 0;
+            for (; c <= columns - S.Count; c += S.Count)
             {
-                int rest = columns - c;
-                V value = Load<S, V>(t + c, rest);
-                dot = S.Fma(value, Load<S, V>(x + c, rest), dot);
-                value = S.Mul(factor, value);
-                Store<S, V>(add ? S.Add(value, Load<S, V>(sums + c, rest)) : value, sums + c, rest);
+                V value = S.Load(t + c);
+                dot = S.Fma(value, S.Load(x + c), dot);
+                S.Store(add ? S.Fma(factor, value, S.Load(sums + c)) : S.Mul(factor, value), sums + c);
+            }
+
+            int rest = columns - (int)c;
+            if (rest > 0)
+            {
+                V value = S.LoadPartial(t + c, rest);
+                dot = S.Fma(value, S.LoadPartial(x + c, rest), dot);
+                S.StorePartial(add ? S.Fma(factor, value, S.LoadPartial(sums + c, rest)) : S.Mul(factor, value), sums + c, rest);
             }
 
             dots[i] = S.Sum(dot);
-        }
-    }
-
-    /// <summary>to[i] = from[i], or added to it, for each of n rows.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void PutRows<S, V>(int n, int columns, float* from, float* to, long toRow, bool add) where S : struct, ISimd<V> where V : unmanaged
-    {
-        for (int i = 0; i < n; i++, from += columns, to += toRow)
-        {
-            for (int c = 0; c < columns; c += S.Count)
-            {
-                int rest = columns - c;
-                V value = Load<S, V>(from + c, rest);
-                Store<S, V>(add ? S.Add(value, Load<S, V>(to + c, rest)) : value, to + c, rest);
-            }
         }
     }
 }

@@ -9,6 +9,15 @@ namespace Weft.Tensors.Cpu;
 /// </summary>
 internal static unsafe partial class ScalarDecayKernel
 {
+    /// <summary>w[i,i] += x: what of the values goes straight to the outputs.</summary>
+    public static void AddToDiagonal(int n, int ld, float x, float* w)
+    {
+        for (int i = 0; i < n; i++, w += ld + 1)
+        {
+            *w += x;
+        }
+    }
+
     /// <summary>e^x, but 0 below e^-64: what has decayed that far counts for nothing, and denormal numbers, slow on many processors, stay out of the products.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V Decay<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged =>
@@ -26,6 +35,7 @@ internal static unsafe partial class ScalarDecayKernel
     }
 
     /// <summary>decays[i] = scale exp(a_0 + .. + a_i): from the chunk's start, its first token's decay included. Returns the whole chunk's decay.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float FromStart<S, V>(float* a, int n, float scale, float* decays) where S : struct, ISimd<V> where V : unmanaged
     {
         float sum = 0;
@@ -39,6 +49,7 @@ internal static unsafe partial class ScalarDecayKernel
     }
 
     /// <summary>decays[j] = exp(seg(n-1, j)): from token j, its own decay not included, to the chunk's end. Returns the whole chunk's decay.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float ToEnd<S, V>(float* a, int n, float* decays) where S : struct, ISimd<V> where V : unmanaged
     {
         float sum = 0;
@@ -52,39 +63,26 @@ internal static unsafe partial class ScalarDecayKernel
         return sum < -64 ? 0 : Simd.Exp(sum);
     }
 
-    /// <summary>to[i] = factors[i] (gate[i]) from[i] for each of n rows; gate may be null.</summary>
+    /// <summary>to[i] = factors[i] (gate[i]) from[i] for each of n rows, or added to what is there; gate may be null, from may be to.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void ScaleRows<S, V>(int n, int columns, float* factors, float* gate, float* from, long fromRow, float* to) where S : struct, ISimd<V> where V : unmanaged
+    public static void ScaleRows<S, V>(int n, int columns, float* factors, float* gate, float* from, long fromRow, float* to, long toRow, bool add = false)
+        where S : struct, ISimd<V> where V : unmanaged
     {
-        for (int i = 0; i < n; i++, from += fromRow, to += columns)
+        for (int i = 0; i < n; i++, from += fromRow, to += toRow)
         {
             V factor = S.Create(gate is null ? factors[i] : factors[i] * gate[i]);
-            for (int c = 0; c < columns; c += S.Count)
+            nint c = 0;
+            for (; c <= columns - S.Count; c += S.Count)
             {
-                Store<S, V>(S.Mul(factor, Load<S, V>(from + c, columns - c)), to + c, columns - c);
+                V value = S.Mul(factor, S.Load(from + c));
+                S.Store(add ? S.Add(value, S.Load(to + c)) : value, to + c);
             }
-        }
-    }
 
-    /// <summary>to[i] = factors[i] (gate[i]) from[i] + skip extra[i] for each of n rows, or added to what is there; from may be to.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void CombineRows<S, V>(int n, int columns, float* factors, float* gate, float* from, long fromRow, float skip, float* extra, long extraRow,
-        float* to, long toRow, bool add) where S : struct, ISimd<V> where V : unmanaged
-    {
-        V share = S.Create(skip);
-        for (int i = 0; i < n; i++, from += fromRow, extra += extraRow, to += toRow)
-        {
-            V factor = S.Create(gate is null ? factors[i] : factors[i] * gate[i]);
-            for (int c = 0; c < columns; c += S.Count)
+            int rest = columns - (int)c;
+            if (rest > 0)
             {
-                int rest = columns - c;
-                V value = S.Mul(factor, Load<S, V>(from + c, rest));
-                if (skip != 0)
-                {
-                    value = S.Fma(share, Load<S, V>(extra + c, rest), value);
-                }
-
-                Store<S, V>(add ? S.Add(value, Load<S, V>(to + c, rest)) : value, to + c, rest);
+                V value = S.Mul(factor, S.LoadPartial(from + c, rest));
+                S.StorePartial(add ? S.Add(value, S.LoadPartial(to + c, rest)) : value, to + c, rest);
             }
         }
     }
@@ -163,17 +161,17 @@ internal static unsafe partial class ScalarDecayKernel
 
         for (; c < dv; c += S.Count)
         {
-            int rest = dv - c;
+            int rest = Math.Min(S.Count, dv - c);
             float* s = state + c;
-            V value = Load<S, V>(v + c, rest), added = S.Mul(write, value), sum = S.Zero;
+            V value = S.LoadPartial(v + c, rest), added = S.Mul(write, value), sum = S.Zero;
             for (int r = 0; r < dk; r++, s += dv)
             {
-                V entry = S.Fma(S.Create(k[r]), added, S.Mul(keep, Load<S, V>(s, rest)));
+                V entry = S.Fma(S.Create(k[r]), added, S.Mul(keep, S.LoadPartial(s, rest)));
                 sum = S.Fma(S.Create(q[r]), entry, sum);
-                Store<S, V>(entry, s, rest);
+                S.StorePartial(entry, s, rest);
             }
 
-            Store<S, V>(S.Fma(factor, sum, S.Mul(share, value)), o + c, rest);
+            S.StorePartial(S.Fma(factor, sum, S.Mul(share, value)), o + c, rest);
         }
     }
 
@@ -200,21 +198,5 @@ internal static unsafe partial class ScalarDecayKernel
         }
 
         return S.Load(lanes);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Load<S, V>(float* p, int n) where S : struct, ISimd<V> where V : unmanaged => n >= S.Count ? S.Load(p) : S.LoadPartial(p, n);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store<S, V>(V value, float* p, int n) where S : struct, ISimd<V> where V : unmanaged
-    {
-        if (n >= S.Count)
-        {
-            S.Store(value, p);
-        }
-        else
-        {
-            S.StorePartial(value, p, n);
-        }
     }
 }

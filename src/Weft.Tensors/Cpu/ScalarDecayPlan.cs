@@ -12,8 +12,8 @@ internal unsafe struct ScalarDecayPlan
     public float* States;
     public int Slots;
 
-    /// <summary>The segment: chunks First .. End - 1.</summary>
-    public int First, End;
+    /// <summary>The part in hand: chunks First .. End - 1, at most Segment of them, of Sequences sequences from Batch on.</summary>
+    public int First, End, Segment, Batch, Sequences;
 
     /// <summary>Scratch, so many floats a worker.</summary>
     public float* Work;
@@ -28,6 +28,21 @@ internal unsafe struct ScalarDecayPlan
         Skip = x.Skip is null ? null : x.Skip.Pointer;
         State = state is null ? null : state.Pointer;
         (Time, Heads, KeyHeads, Dk, Dv, Chunk, Scale) = (x.Time, x.Heads, x.KeyHeads, x.KeyWidth, x.ValueWidth, x.Chunk, x.Scale);
+    }
+
+    /// <summary>
+    /// Chooses the parts: so small that what the first pass leaves is still in the caches for the second, but with work for every
+    /// worker in both. Results do not depend on them.
+    /// </summary>
+    public void Cut(int workers)
+    {
+        const int cached = 1 << 17; // floats a worker: half of a common L2
+        long chunk = Heads * ((2L * Tile * Dv) + StateSize);
+        int units = Math.Max(Divide(2 * workers, KeyHeads), (int)((long)cached * workers / chunk));
+        Segment = Math.Clamp(units, 1, Math.Max(1, Chunks));
+        Sequences = Math.Max(Divide(2 * workers, Heads), Divide(units, Segment));
+
+        static int Divide(int a, int b) => (a + b - 1) / b;
     }
 
     /// <summary>The tokens of the longest chunk.</summary>

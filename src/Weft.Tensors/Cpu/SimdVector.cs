@@ -235,8 +235,8 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector128<float> x)
     {
-        Vector64<float> pair = x.GetLower() + x.GetUpper();
-        return pair.GetElement(0) + pair.GetElement(1);
+        Vector128<float> pair = x + Vector128.Shuffle(x, Vector128.Create(2, 3, 0, 1)); // not by Vector64, which x64 emulates
+        return pair.ToScalar() + pair.GetElement(1);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
