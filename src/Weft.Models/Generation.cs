@@ -41,6 +41,9 @@ public sealed class Generator : IDisposable
         ? logits.AsSpan(0, Math.Min(logits.Length, ModelConfig.Bytes)) // tokens past the bytes are no output
         : throw new InputException("there is nothing to continue: give a prompt of at least one byte (a state remembers what was read, not what comes next)");
 
+    /// <summary>The memory of the passes, in bytes: it does not depend on how much is read.</summary>
+    public long ArenaBytes => tape.ArenaBytes;
+
     /// <summary>Reads bytes: a prompt, or what a person said next.</summary>
     /// <exception cref="InputException">A byte is not in the model's vocabulary.</exception>
     public void Read(ReadOnlySpan<byte> bytes)

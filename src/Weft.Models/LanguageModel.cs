@@ -12,11 +12,14 @@ public sealed class LanguageModel : Module
 
     /// <summary>Builds the model that <paramref name="config"/> describes, with initial weights drawn from <paramref name="seed"/>.</summary>
     /// <exception cref="InputException">A block or an option of the configuration is not possible; the message says which and what would do.</exception>
-    public LanguageModel(ModelConfig config, Device device, ulong seed)
+    public LanguageModel(ModelConfig config, Device device, ulong seed) : this(config, device, seed, long.MaxValue) { }
+
+    /// <summary>The same, refused where it takes more than <paramref name="allowance"/> parameters.</summary>
+    internal LanguageModel(ModelConfig config, Device device, ulong seed, long allowance)
     {
         Config = config;
         Device = device;
-        var builder = new Builder(device, new RandomSource(seed), config.Width, config.Blocks.Count);
+        var builder = new Builder(device, new RandomSource(seed), config.Width, config.Blocks.Count) { Allowance = allowance };
         embedding = Learn(builder, "embedding.weight", new Shape(config.Vocabulary, config.Width), Initial.Normal(0.02f), decay: false);
         blocks = new ResidualBlock[config.Blocks.Count];
         for (int i = 0; i < blocks.Length; i++)

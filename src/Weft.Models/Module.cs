@@ -10,7 +10,11 @@ public sealed record Parameter(string Name, Tensor Tensor, bool Decay);
 /// <param name="Random">Draws initial values, in the order in which parameters are made.</param>
 /// <param name="Width">The model's width d: the columns of what flows from block to block.</param>
 /// <param name="Blocks">The number of residual blocks: output projections start smaller by the square root of it.</param>
-public sealed record Builder(Device Device, RandomSource Random, int Width, int Blocks);
+public sealed record Builder(Device Device, RandomSource Random, int Width, int Blocks)
+{
+    /// <summary>How many values may still be learned: a model described by a file takes no more memory than its weights justify.</summary>
+    internal long Allowance { get; set; } = long.MaxValue;
+}
 
 /// <summary>Fills a parameter with its initial values.</summary>
 public delegate void Initializer(Span<float> values, RandomSource random);
@@ -42,8 +46,15 @@ public abstract class Module
     public long ParameterCount() => Parameters().Sum(p => p.Tensor.Shape.Count);
 
     /// <summary>Makes a parameter.</summary>
+    /// <exception cref="InputException">It is larger than an array can be, or than the weights that are to fill the model.</exception>
     protected Tensor Learn(Builder builder, string name, Shape shape, Initializer initial, bool decay)
     {
+        builder.Allowance -= shape.Count;
+        if (builder.Allowance < 0 || shape.Count > Array.MaxLength)
+        {
+            throw new InputException($"the configuration describes a larger model than {(builder.Allowance < 0 ? "its weights hold" : "can be built")} ('{name}' {shape})");
+        }
+
         var values = new float[shape.Count];
         initial(values, builder.Random);
         Tensor tensor = builder.Device.Of(values, shape).WithGrad();

@@ -16,10 +16,11 @@ internal sealed class Learner : IDisposable
     private readonly SequenceState state;
     private readonly int[] inputs, targets;
 
-    public Learner(LanguageModel model, TrainingOptions options, int context)
+    /// <summary>Prepares to learn by options that are in force (<see cref="TrainingOptions.For"/>).</summary>
+    public Learner(LanguageModel model, TrainingOptions options)
     {
-        (this.model, this.options, this.context) = (model, options.Checked(), context);
-        micro = options.MicroBatch == 0 ? options.BatchSize : options.MicroBatch;
+        (this.model, this.options, context) = (model, options, options.Context!.Value);
+        micro = options.MicroBatch;
         tape = new Tape(model.Device);
         state = model.NewState(micro);
         inputs = new int[micro * context];

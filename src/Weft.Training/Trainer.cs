@@ -38,8 +38,8 @@ public sealed class Trainer : IDisposable
             throw new InputException($"a model with a vocabulary of {model.Config.Vocabulary} cannot learn from bytes; that takes {ModelConfig.Bytes}");
         }
 
-        (Model, Corpus, Options) = (model, corpus, options);
-        Context = options.Context ?? model.Config.Context;
+        options = options.For(model.Config);
+        (Model, Corpus, Options, Context) = (model, corpus, options, options.Context!.Value);
         batches = new ByteBatches(corpus, options.BatchSize, Context, options.Seed);
         windows = new byte[batches.BytesPerBatch];
         TotalSteps = Options.Budget.Kind switch
@@ -48,7 +48,7 @@ public sealed class Trainer : IDisposable
             BudgetKind.Data => Planned(Options.Budget.Amount, BytesPerStep, "bytes"),
             _ => 0,
         };
-        learner = new Learner(model, options, Context);
+        learner = new Learner(model, options);
     }
 
     /// <summary>What is trained.</summary>
@@ -57,7 +57,7 @@ public sealed class Trainer : IDisposable
     /// <summary>What it is trained on.</summary>
     public Corpus Corpus { get; }
 
-    /// <summary>How it is trained.</summary>
+    /// <summary>How it is trained: the options given, and what they left to the model.</summary>
     public TrainingOptions Options { get; }
 
     /// <summary>The bytes of a sequence.</summary>
@@ -115,7 +115,7 @@ public sealed class Trainer : IDisposable
             double loss = learner.Backward(windows);
             flops = Model.Device.Flops - flops;
             Plan(flops, Stopwatch.GetElapsedTime(measured).TotalSeconds);
-            double rate = Options.Rate * Options.Schedule.Factor(Steps, TotalSteps);
+            double rate = Options.Rate!.Value * Options.Schedule.Factor(Steps, TotalSteps);
             double norm = learner.Update(rate);
             Model.Device.Synchronize();
             double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;

@@ -1,5 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
+using Weft.Models;
+using Weft.Models.Checkpoints;
 using Weft.Tensors;
 
 namespace Weft.Training;
@@ -10,11 +12,17 @@ namespace Weft.Training;
 /// </summary>
 public sealed record TrainingOptions
 {
+    private const int MicroBytes = 256;
+
     /// <summary>How long to train.</summary>
     public required Budget Budget { get; init; }
 
-    /// <summary>The peak learning rate.</summary>
-    public double Rate { get; init => field = Check.Within(value, 0, 10, "rate", "the peak learning rate"); } = 2e-3;
+    /// <summary>The peak learning rate; null for what suits the model's mixers (<see cref="BlockTable.DefaultRate"/>).</summary>
+    public double? Rate
+    {
+        get;
+        init => field = value is { } rate ? Check.Within(rate, 0, 10, "rate", "the peak learning rate") : null;
+    }
 
     /// <summary>The way of the rate up to its peak and down.</summary>
     public Schedule Schedule { get; init; } = new();
@@ -37,10 +45,13 @@ public sealed record TrainingOptions
     /// <summary>Sequences a step.</summary>
     public int BatchSize { get; init => field = Check.Within(value, 1, 1 << 20, "batch", "the sequences a step"); } = 8;
 
-    /// <summary>Sequences at a time, gradients added up: less memory, more of it in the caches. Divides the batch; 0 for the whole batch.</summary>
+    /// <summary>
+    /// Sequences at a time, gradients added up: less memory, more of it in the caches. Divides the batch; 0 for as many as make about 256
+    /// bytes, which measured fastest.
+    /// </summary>
     public int MicroBatch { get; init => field = Check.Within(value, 0, 1 << 20, "micro-batch", "the sequences at a time, or 0"); }
 
-    /// <summary>Bytes of a sequence; null for the model's own (<see cref="Models.ModelConfig.Context"/>).</summary>
+    /// <summary>Bytes of a sequence; null for the model's own (<see cref="ModelConfig.Context"/>).</summary>
     public int? Context
     {
         get;
@@ -60,17 +71,31 @@ public sealed record TrainingOptions
         init => field = value >= 2 ? value : throw new InputException($"evaluation-bytes {value} are too few; give at least 2, such as 100000");
     } = 100_000;
 
-    /// <summary>Refuses options that do not fit together.</summary>
-    internal TrainingOptions Checked() => MicroBatch == 0 || BatchSize % MicroBatch == 0 ? this
-        : throw new InputException($"a micro-batch of {MicroBatch} does not divide the batch of {BatchSize}");
+    /// <summary>The options in force for a model: what was left to it filled in.</summary>
+    /// <exception cref="InputException">They do not fit together.</exception>
+    internal TrainingOptions For(ModelConfig model)
+    {
+        int context = Context ?? model.Context, micro = MicroBatch;
+        if (micro == 0)
+        {
+            micro = Math.Clamp(MicroBytes / context, 1, BatchSize);
+            while (BatchSize % micro != 0)
+            {
+                micro--;
+            }
+        }
+
+        return BatchSize % micro == 0 ? this with { Rate = Rate ?? BlockTable.DefaultRate(model), Context = context, MicroBatch = micro }
+            : throw new InputException($"a micro-batch of {micro} does not divide the batch of {BatchSize}");
+    }
 
     private static readonly string[] Names = ["cosine", "wsd", "wsd-sqrt", "constant"]; // in the order of ScheduleKind
 
-    // One row an option: its key on disk and in messages, and its value as text, both ways.
+    // One row an option in force: its key on disk and in messages, and its value as text, both ways.
     private static readonly (string Key, bool IsNumber, Func<TrainingOptions, string> Get, Func<TrainingOptions, string, TrainingOptions> Set)[] Rows =
     [
         ("budget", false, o => o.Budget.ToString(), (o, t) => o with { Budget = Budget.Parse(t) }),
-        Real("rate", o => o.Rate, (o, v) => o with { Rate = v }),
+        Real("rate", o => o.Rate!.Value, (o, v) => o with { Rate = v }),
         ("schedule", false, o => Names[(int)o.Schedule.Kind], (o, t) => o with { Schedule = o.Schedule with { Kind = ParseSchedule(t) } }),
         Real("warm-up", o => o.Schedule.WarmUp, (o, v) => o with { Schedule = o.Schedule with { WarmUp = v } }),
         Real("decline", o => o.Schedule.Decline, (o, v) => o with { Schedule = o.Schedule with { Decline = v } }),
@@ -82,7 +107,7 @@ public sealed record TrainingOptions
         Real("clip", o => o.Clip, (o, v) => o with { Clip = v }),
         Whole("batch", o => o.BatchSize, (o, v) => o with { BatchSize = checked((int)v) }),
         Whole("micro-batch", o => o.MicroBatch, (o, v) => o with { MicroBatch = checked((int)v) }),
-        Whole("context", o => o.Context ?? 0, (o, v) => o with { Context = v == 0 ? null : checked((int)v) }),
+        Whole("context", o => o.Context!.Value, (o, v) => o with { Context = checked((int)v) }),
         ("seed", true, o => o.Seed.ToString(CultureInfo.InvariantCulture), (o, t) => o with { Seed = ulong.Parse(t, NumberStyles.None, CultureInfo.InvariantCulture) }),
         Whole("evaluations", o => o.Evaluations, (o, v) => o with { Evaluations = checked((int)v) }),
         Whole("evaluation-bytes", o => o.EvaluationBytes, (o, v) => o with { EvaluationBytes = v }),
@@ -94,7 +119,7 @@ public sealed record TrainingOptions
     {
         int index = Array.IndexOf(Names, name);
         return index >= 0 ? (ScheduleKind)index
-            : throw new InputException($"there is no schedule {Models.Checkpoints.AtomicFile.Quote(name)}; give one of {string.Join(", ", Names)}");
+            : throw new InputException($"there is no schedule {AtomicFile.Quote(name)}; give one of {string.Join(", ", Names)}");
     }
 
     /// <summary>Writes the options as one JSON object.</summary>
@@ -140,7 +165,7 @@ public sealed record TrainingOptions
             }
         }
 
-        return options.Checked();
+        return options;
     }
 
     /// <summary>What the first option says that differs: "rate is 0.002 in the run, not 0.001"; null where all are equal.</summary>

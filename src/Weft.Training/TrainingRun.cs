@@ -81,16 +81,16 @@ public sealed class TrainingRun : IDisposable
                 throw Refused(path, $"it was trained on {AtomicFile.Quote(record.CorpusName)}, not on {AtomicFile.Quote(corpus.Name)} (the bytes or the held-out part differ)");
             }
 
-            if (options?.DifferenceFrom(record.Options) is { } difference)
-            {
-                throw Refused(path, $"{difference}; leave the options away, or start another run");
-            }
-
             LanguageModel loaded = ModelFolder.Load(path, device);
             if (model is not null && model != loaded.Config)
             {
                 throw Refused(path, $"its model is {AtomicFile.Quote(loaded.Config.Name)} ({loaded.Config.Blocks}, width {loaded.Config.Width}), "
                     + $"not {AtomicFile.Quote(model.Name)} ({model.Blocks}, width {model.Width})");
+            }
+
+            if (options?.For(loaded.Config).DifferenceFrom(record.Options) is { } difference)
+            {
+                throw Refused(path, $"{difference}; leave the options away, or start another run");
             }
 
             if (record.Model != ModelFolder.Fingerprint(loaded))
@@ -127,7 +127,7 @@ public sealed class TrainingRun : IDisposable
             StepResult result = Trainer.Step();
             if (IsTimeToEvaluate)
             {
-                Score score = Evaluation.HeldOut(Model, Trainer.Corpus, Trainer.Context, Trainer.Options.BatchSize, Trainer.Options.EvaluationBytes);
+                Score score = Evaluation.HeldOut(Model, Trainer.Corpus, Trainer.Context, atMost: Trainer.Options.EvaluationBytes);
                 if (!double.IsFinite(score.BitsPerByte))
                 {
                     throw new TrainingDivergedException(Trainer.Steps, "the held-out loss is not finite", "the model on held-out text", Trainer.LastCheckpoint);

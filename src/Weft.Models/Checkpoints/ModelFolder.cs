@@ -44,7 +44,7 @@ public static class ModelFolder
         }
 
         ModelConfig config = Open(path, ConfigFile, file => ModelConfig.Load(file, BlockTable.Names));
-        var model = new LanguageModel(config, device, seed: 0);
+        LanguageModel model = Build(path, config, device);
         Open(path, WeightsFile, file =>
         {
             TensorFile.Load(file, model.Parameters().Select(p => (p.Name, p.Tensor)));
@@ -67,6 +67,21 @@ public static class ModelFolder
         }
 
         return TensorFile.Text(hash);
+    }
+
+    // A configuration may ask for any size. It gets twice what its weights hold, so that a difference is still told by name.
+    private static LanguageModel Build(string path, ModelConfig config, Device device)
+    {
+        using SafetensorsFile weights = Open(path, WeightsFile, SafetensorsFile.Open);
+        long allowance = (2 * weights.Names.Sum(n => weights.Info(n).Count)) + (1 << 20);
+        try
+        {
+            return new LanguageModel(config, device, seed: 0, allowance);
+        }
+        catch (InputException e)
+        {
+            throw new InputException($"{AtomicFile.Quote(Path.Combine(path, ConfigFile))}: {e.Message}", e);
+        }
     }
 
     /// <summary>Opens a file of a folder's valid version; once more if a publication moved it away in the same moment.</summary>

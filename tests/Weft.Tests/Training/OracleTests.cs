@@ -33,12 +33,13 @@ public class OracleTests
             Rate = 2e-3,
             Schedule = new Schedule { Kind = ScheduleKind.Cosine, WarmUp = 1.0 / 6, Final = 0.1 },
             BatchSize = (int)shape[1],
+            Context = (int)shape[2] - 1,
         };
-        using var learner = new Learner(reference.Model, options, (int)shape[2] - 1);
+        using var learner = new Learner(reference.Model, options.For(reference.Model.Config));
         int size = (int)(shape[1] * shape[2]);
         for (int step = 0; step < shape[0]; step++)
         {
-            double rate = options.Rate * options.Schedule.Factor(step, shape[0]);
+            double rate = options.Rate.Value * options.Schedule.Factor(step, shape[0]);
             Assert.Equal(rates[step], rate, 1e-6 * rates[step]);
             double loss = learner.Backward(batches.AsSpan(step * size, size)), norm = learner.Update(rate);
             Assert.True(Math.Abs(loss - losses[step]) <= 1e-4 * losses[step], $"step {step}: loss {loss:R}, not {losses[step]:R}");
