@@ -143,19 +143,8 @@ public sealed class MixerLaws : IDisposable
 
         void NoneAllocated(Action action, string what)
         {
-            for (int i = 0; i < 8; i++)
-            {
-                action();
-            }
-
-            long before = GC.GetAllocatedBytesForCurrentThread();
-            for (int i = 0; i < 4; i++)
-            {
-                action();
-            }
-
-            long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-            Assert.True(allocated == 0, $"{block}: {what} allocates {allocated / 4} bytes");
+            long allocated = Allocations.Least(action);
+            Assert.True(allocated == 0, $"{block}: {what} allocates {allocated} bytes");
         }
     }
 

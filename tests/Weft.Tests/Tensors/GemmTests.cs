@@ -200,10 +200,6 @@ public unsafe class GemmTests
         using var a = new Guarded(200, 100, 0, 1);
         using var b = new Guarded(150, 100, 0, 2);
         using var c = new Guarded(200, 150, 0, 3);
-        Gemm.Run(pool, false, true, 200, 150, 100, a.Data, a.Ld, b.Data, b.Ld, 0, c.Data, c.Ld);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 20; i++)
-            Gemm.Run(pool, false, true, 200, 150, 100, a.Data, a.Ld, b.Data, b.Ld, 0, c.Data, c.Ld);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal(0, Allocations.Least(() => Gemm.Run(pool, false, true, 200, 150, 100, a.Data, a.Ld, b.Data, b.Ld, 0, c.Data, c.Ld)));
     }
 }

@@ -146,12 +146,12 @@ public sealed class CorpusTests : IDisposable
         using Corpus corpus = Corpus.Open([_folder.Write("a", new byte[5_000]), _folder.Write("b", new byte[5_000])]);
         ByteBatches batches = new(corpus, batch: 4, context: 64, seed: 1);
         byte[] into = new byte[batches.BytesPerBatch];
-        batches.Next(into);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 200; i++) // several epochs
+        Assert.Equal(0, Allocations.Least(() =>
         {
-            batches.Next(into);
-        }
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+            for (int i = 0; i < 200; i++) // several epochs
+            {
+                batches.Next(into);
+            }
+        }));
     }
 }
