@@ -29,8 +29,15 @@ public sealed unsafe partial class CpuDevice
         plan.Place(scratch, weight, bias);
         ConvBackwardJob job = new()
         {
-            P = plan, Sums = scratch + tables, SumsEach = sums, Slopes = scratch + tables + (sums * plan.Items), SlopesEach = slopes,
-            Dy = new Strided(dy), Dlast = new Strided(dlast), Dx = new Strided(dx), Dpast = new Strided(dpast),
+            P = plan,
+            Sums = scratch + tables,
+            SumsEach = sums,
+            Slopes = scratch + tables + (sums * plan.Items),
+            SlopesEach = slopes,
+            Dy = new Strided(dy),
+            Dlast = new Strided(dlast),
+            Dx = new Strided(dx),
+            Dpast = new Strided(dpast),
         };
         Pool.Run(ref job, plan.Items);
 

@@ -67,7 +67,10 @@ public sealed unsafe partial class CpuDevice
         Start(dfinal, carried, stateCount);
         plan.D = new ScalarDecayGradPlan(grads, @do is null ? new Strided(zeros, (long)heads * plan.Dv) : new Strided(@do))
         {
-            State = carried, States = ring, Slots = plan.Segment, Skips = dskip,
+            State = carried,
+            States = ring,
+            Slots = plan.Segment,
+            Skips = dskip,
         };
         for (plan.Batch = 0; plan.Batch < batch; plan.Batch += plan.Sequences)
         {
