@@ -15,7 +15,7 @@ internal static class CommandLine
 
     /// <summary>Runs a command line and returns its exit code: 0 done, 1 failed while it ran, 2 bad input, 130 interrupted.</summary>
     public static int Run(string[] args, TextWriter stdout, TextWriter stderr) =>
-        Run(args, new Terminal(stdout, stderr) { Again = ShellText.Join(["weft", .. args]), Command = ShellText.Join(["weft", .. args]) });
+        Run(args, new Terminal(stdout, stderr) { Args = args });
 
     /// <summary>Runs a command line in a terminal.</summary>
     public static int Run(string[] args, Terminal terminal)
@@ -48,10 +48,10 @@ internal static class CommandLine
         Help help = new(terminal.Out);
         RootCommand root = new("train, compare and run sequence models on your own bytes")
         {
-//            new CompareCommand(terminal),
-//            new TrainCommand(terminal),
-//            new GenerateCommand(terminal),
-//            new InspectCommand(terminal),
+            new CompareCommand(terminal),
+            new TrainCommand(terminal),
+            new GenerateCommand(terminal),
+            new InspectCommand(terminal),
             new ModelsCommand(terminal),
             new InfoCommand(terminal),
         };

@@ -6,8 +6,6 @@ namespace Weft.Cli;
 /// <summary>Help that teaches by example: commands that work first, then what can be changed.</summary>
 internal sealed class Help(TextWriter output) : SynchronousCommandLineAction
 {
-    private const int WidestFirstColumn = 58;
-
     public override int Invoke(ParseResult parseResult)
     {
         Write(parseResult.CommandResult.Command);
@@ -33,11 +31,14 @@ internal sealed class Help(TextWriter output) : SynchronousCommandLineAction
     {
         output.WriteLine($"weft {command.Name}: {command.Description}");
         output.WriteLine();
-        Columns(command.Examples.Select(e => (e.Line, e.Does)));
+        foreach (Example example in command.Examples)
+        {
+            output.WriteLine($"  {example.Line}");
+            output.WriteLine($"      {example.Does}");
+        }
         output.WriteLine();
         string arguments = string.Concat(command.Arguments.Select(a => " " + Usage(a)));
         output.WriteLine($"Usage: weft {command.Name}{arguments}{(command.Options.Any(o => !o.Hidden) ? " [OPTIONS]" : "")}");
-        output.WriteLine();
         Columns(command.Arguments.Select(a => (a.HelpName ?? a.Name, a.Description ?? ""))
             .Concat(command.Options.Where(o => !o.Hidden).Select(o => (Usage(o), o.Description ?? ""))));
         if (command.Notes.Count > 0)
@@ -62,7 +63,7 @@ internal sealed class Help(TextWriter output) : SynchronousCommandLineAction
     private void Columns(IEnumerable<(string First, string Second)> rows)
     {
         (string First, string Second)[] all = [.. rows];
-        int width = all.Select(r => r.First.Length).Where(n => n <= WidestFirstColumn).DefaultIfEmpty(0).Max();
+        int width = all.Select(r => r.First.Length).DefaultIfEmpty(0).Max();
         foreach ((string first, string second) in all)
         {
             output.WriteLine($"  {first.PadRight(width)}  {second}".TrimEnd());

@@ -43,8 +43,8 @@ internal sealed class Terminal
             System.Console.IsOutputRedirected ? null : AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(System.Console.Out) }))
         {
             Cancel = cancel,
-            Again = ShellText.Join([ShellText.Program(), .. args]),
-            Command = ShellText.Join(["weft", .. args]),
+            Program = ShellText.Program(),
+            Args = args,
         };
     }
 
@@ -66,9 +66,15 @@ internal sealed class Terminal
     /// <summary>Cancelled when the command shall save and end.</summary>
     public CancellationToken Cancel { get; init; }
 
+    /// <summary>What a shell calls this program.</summary>
+    public string Program { get; init; } = "weft";
+
+    /// <summary>The words after it.</summary>
+    public IReadOnlyList<string> Args { get; init; } = [];
+
     /// <summary>The command line that does the same again, ready for a shell.</summary>
-    public string Again { get; init; } = "weft";
+    public string Again => ShellText.Join([Program, .. Args]);
 
     /// <summary>The same with the program called weft, wherever it is.</summary>
-    public string Command { get; init; } = "weft";
+    public string Command => ShellText.Join(["weft", .. Args]);
 }

@@ -15,9 +15,9 @@ internal sealed class ModelsCommand(Terminal terminal) : WeftCommand(terminal, "
     // A block's one line; what a block does in full stands in its own file.
     private static readonly Dictionary<string, string> BlockLines = new()
     {
-        ["attention"] = "softmax attention with rotary positions: [heads=4, kv_heads=2, window=128]",
-        ["mamba2"] = "state-space duality: a matrix state that decays by a scalar a head",
-        ["gated-deltanet"] = "the gated delta rule: a matrix state corrected by what it already holds",
+        ["attention"] = "softmax attention with rotary positions: [heads=4, kv-heads=2, window=128]",
+        ["mamba2"] = "state-space duality: a matrix state that decays by a scalar a head: [state=64, expand=2]",
+        ["gated-deltanet"] = "the gated delta rule: a matrix state corrected by what it already holds: [heads=4, expand-v=2]",
         ["swiglu"] = "a gated MLP between mixers: [hidden=352]",
     };
 

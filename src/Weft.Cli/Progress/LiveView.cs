@@ -116,14 +116,14 @@ internal sealed class LiveView : ProgressView
                 table.AddRow(cells);
             }
             parts.AddRange(_notes.TakeLast(MostNotes).Select(n => new Text("  " + n, new Style(decoration: Decoration.Dim))));
-            parts.Add(new Text("  " + Clock(), new Style(decoration: Decoration.Dim)));
+            parts.Add(new Text("  " + Status(), new Style(decoration: Decoration.Dim)));
         }
         return new Rows(parts);
     }
 
-    private string Clock()
+    private string Status()
     {
-        string elapsed = Human.Duration(Math.Round(_elapsed.Elapsed.TotalSeconds));
+        string elapsed = Clock(_elapsed.Elapsed.TotalSeconds);
         if (_end.IsSet)
         {
             return elapsed;
@@ -133,7 +133,7 @@ internal sealed class LiveView : ProgressView
             return "stopping; saving the run (a second Ctrl-C quits at once)";
         }
         double left = (_remaining - (_elapsed.Elapsed - _remainingAt))?.TotalSeconds ?? double.NaN; // counts down between reports
-        return (double.IsNaN(left) ? elapsed : $"{elapsed}, {Human.Duration(Math.Round(Math.Max(0, left)))} left")
+        return (double.IsNaN(left) ? elapsed : $"{elapsed}, {Clock(left)} left")
             + "; Ctrl-C saves and stops";
     }
 

@@ -64,9 +64,9 @@ internal sealed class PlainView : ProgressView
         {
             parts.Add($"{Human.Count(p.TokensPerSecond)} tokens/s");
         }
-        if (p.Remaining is TimeSpan left)
+        if (p.Remaining is { TotalSeconds: > 0 and double left })
         {
-            parts.Add($"{Human.Duration(Math.Round(left.TotalSeconds))} left");
+            parts.Add($"{Clock(left)} left");
         }
         return string.Join("  ", parts);
     }

@@ -1,4 +1,5 @@
 using Weft.Lab;
+using Weft.Training;
 
 namespace Weft.Cli.Progress;
 
@@ -16,6 +17,9 @@ internal abstract class ProgressView : IDisposable
 
     /// <summary>Ends the view; what it shows last stays on the screen.</summary>
     public abstract void Dispose();
+
+    /// <summary>A time as it counts down: in whole seconds.</summary>
+    protected static string Clock(double seconds) => seconds < 59.5 ? $"{Math.Max(0, seconds):0} s" : Human.Duration(seconds);
 
     /// <summary>What a model is doing, in a word or two.</summary>
     protected static string PhaseOf(ComparisonProgress p, int seeds) => p.Phase switch

@@ -24,7 +24,7 @@ internal static class WeftProgram
     public static CommandResult Run(byte[]? input, CancellationToken cancel, params string[] args)
     {
         StringWriter output = new(), error = new();
-        Terminal terminal = new(output, error, input is null ? null : new MemoryStream(input)) { Cancel = cancel, Again = ShellText.Join(["weft", .. args]) };
+        Terminal terminal = new(output, error, input is null ? null : new MemoryStream(input)) { Cancel = cancel, Args = args };
         return new CommandResult(CommandLine.Run(args, terminal), output.ToString(), error.ToString());
     }
 
@@ -39,6 +39,21 @@ internal static class WeftProgram
         WorkingDirectory = workingDirectory ?? "",
         UseShellExecute = false,
     })!;
+
+    /// <summary>Starts it as a process and kills that after a while; null if it was killed before its end.</summary>
+    public static CommandResult? RunOrKill(TimeSpan after, params string[] args)
+    {
+        using Process process = Start(args);
+        Task<string> output = process.StandardOutput.ReadToEndAsync();
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        if (!process.WaitForExit(after))
+        {
+            process.Kill();
+            process.WaitForExit();
+            return null;
+        }
+        return new CommandResult(process.ExitCode, output.Result, error.Result);
+    }
 
     /// <summary>Waits for a process and reads what it wrote.</summary>
     public static CommandResult Finish(Process process)
