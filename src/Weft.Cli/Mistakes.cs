@@ -20,14 +20,14 @@ internal static class Mistakes
         {
             return null;
         }
-        ParseError error = parsed.Errors[0];
+        // The files first, then what else is missing.
+        ParseError error = parsed.Errors.FirstOrDefault(e => e.SymbolResult is ArgumentResult { Tokens.Count: 0 }) ?? parsed.Errors[0];
         string message = error.SymbolResult switch
         {
+            OptionResult { IdentifierToken: null } option => $"{option.Option.Name} {option.Option.HelpName} is missing: {option.Option.Description}",
             OptionResult { Tokens.Count: 0 } option => $"{option.Option.Name} needs a value: {option.Option.Name} {option.Option.HelpName}",
             OptionResult { Tokens.Count: > 1 } option => $"{option.Option.Name} is given twice; keep one",
             CommandResult when parsed.UnmatchedTokens is [string word, ..] => Unmatched(word, command),
-            CommandResult when command.Options.FirstOrDefault(o => o.Required && parsed.GetResult(o) is null) is { } missing =>
-                $"{missing.Name} {missing.HelpName} is missing",
             ArgumentResult { Tokens.Count: 0 } argument when argument.Argument.Arity.MinimumNumberOfValues > 0 =>
                 $"{argument.Argument.Name} is missing: {argument.Argument.Description}",
             _ => error.Message.TrimEnd('.'),

@@ -13,7 +13,7 @@ internal sealed class CompareCommand : WeftCommand
 {
     private readonly Argument<string[]> _files = CorpusFiles.Argument(isOptional: true);
     private readonly Option<IReadOnlyList<string>?> _models = Settings.Parsed<IReadOnlyList<string>?>("--models", "A,B,C",
-        "presets, patterns or .json files, with commas between (default transformer,mamba2,hybrid; weft models lists more)", ModelList.Split);
+        "presets, patterns or .json files (default transformer,mamba2,hybrid)", ModelList.Split);
     private readonly Option<Budget?> _budget = Settings.Budget("training of each model: 60s, 3e13flop or 20MB (default: fits 6 minutes in all)");
     private readonly Option<int?> _context = Settings.Context($"{new ComparisonOptions().Context}");
     private readonly Option<int?> _seeds = Settings.Whole("--seeds", "N", "train each model N times and show the spread (default 1)", 1, 100);
@@ -22,7 +22,7 @@ internal sealed class CompareCommand : WeftCommand
     private readonly Option<int?> _threads = Settings.Threads();
 
     public CompareCommand(Terminal terminal) : base(terminal, "compare", "train several models at the same cost on the same bytes, and report which suits them",
-        new Example("weft compare", "a Transformer, an SSM and a hybrid on the built-in text, with a report, in minutes"),
+        new Example("weft compare", "three architectures at equal cost on the built-in text, and a report, in 6 minutes"),
         new Example("weft compare notes.txt more.txt", "the same on your own files, read as one"),
         new Example("weft compare notes.txt --models mamba2,window,\"(3*mamba2 attention)*4\"", "other models: presets and patterns"),
         new Example("weft compare notes.txt --budget 10m --seeds 3 --out report", "longer, three seeds each, into a folder"))

@@ -10,10 +10,10 @@ namespace Weft.Cli.Progress;
 internal sealed class LiveView : ProgressView
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(200);
-    private const int BarWidth = 20;
-    private const int WidthForAll = 100;  // columns of a terminal that shows everything
-    private const int WidthForBar = 72;
-    private const int NameWidth = 28;
+    private const int WidestBar = 24, NarrowestBar = 6;
+    private const int WidestName = 28, WidestNameOfNarrow = 20; // in a terminal of less than
+    private const int Narrow = 100;                             // columns
+    private const int Padding = 3;                              // of a column, and the line after it
     private const int MostNotes = 4;
 
     private readonly Terminal _terminal;
@@ -78,48 +78,49 @@ internal sealed class LiveView : ProgressView
 
     private Rows Render()
     {
-        int width = _terminal.Console.Profile.Width;
-        bool isWide = width >= WidthForAll;
-        bool hasBar = width >= WidthForBar;
-        Table table = new() { Border = TableBorder.Simple, UseSafeBorder = true };
-        table.AddColumn(new TableColumn("model") { NoWrap = true });
-        table.AddColumn(new TableColumn("") { NoWrap = true });
-        if (hasBar)
-        {
-            table.AddColumn(new TableColumn("") { NoWrap = true });
-        }
-        table.AddColumn(Right(""));
-        if (isWide)
-        {
-            table.AddColumn(Right("step"));
-        }
-        table.AddColumn(Right("bits/byte"));
-        table.AddColumn(Right("tokens/s"));
-        List<IRenderable> parts = [table];
+        List<IRenderable> parts = [];
         lock (_lock)
         {
-            for (int i = 0; i < _rows.Length; i++)
+            int width = _terminal.Console.Profile.Width;
+            int nameWidth = width < Narrow ? WidestNameOfNarrow : WidestName;
+            string[][] texts = [.. _rows.Select((p, i) => Texts(p, Short(p?.Name ?? _names[i], nameWidth)))];
+            // What is left after the texts is the bar's; with too little left, the steps go too.
+            int Left(int columns) => width - 2 - Enumerable.Range(0, columns).Sum(c => Padding + texts.Append(Headers).Max(row => row[c].Length)) - Padding;
+            bool hasSteps = Left(Headers.Length) >= 0;
+            int columns = hasSteps ? Headers.Length : Headers.Length - 1;
+            int barWidth = Math.Min(WidestBar, Left(columns));
+            Table table = new() { Border = TableBorder.Simple, UseSafeBorder = true };
+            for (int c = 0; c < columns; c++)
             {
-                ComparisonProgress? p = _rows[i];
-                List<IRenderable> cells = [new Text(Short(p?.Name ?? _names[i])), new Text(p is null ? "waiting" : PhaseOf(p, _seeds))];
-                if (hasBar)
-                {
-                    cells.Add(Bar(p?.Fraction ?? 0));
-                }
-                cells.Add(new Text(p is null ? "" : $"{p.Fraction:0%}"));
-                if (isWide)
-                {
-                    cells.Add(new Text(p is { Steps: > 0 } ? $"{p.Step}/{p.Steps}" : ""));
-                }
-                cells.Add(new Text(p is not null && double.IsFinite(p.Loss) ? $"{p.Loss:0.000}" : ""));
-                cells.Add(new Text(p is { TokensPerSecond: > 0 } ? Human.Count(p.TokensPerSecond) : ""));
-                table.AddRow(cells);
+                TableColumn column = new(new Text(Headers[c])) { NoWrap = true };
+                table.AddColumn(c < 2 ? column : column.RightAligned());
             }
+            if (barWidth >= NarrowestBar)
+            {
+                table.AddColumn(new TableColumn("") { NoWrap = true });
+            }
+            for (int i = 0; i < texts.Length; i++)
+            {
+                IEnumerable<IRenderable> cells = Tables.Cells(texts[i][..columns]);
+                table.AddRow(barWidth >= NarrowestBar ? cells.Append(Bar(_rows[i]?.Fraction ?? 0, barWidth)) : cells);
+            }
+            parts.Add(table);
             parts.AddRange(_notes.TakeLast(MostNotes).Select(n => new Text("  " + n, new Style(decoration: Decoration.Dim))));
             parts.Add(new Text("  " + Status(), new Style(decoration: Decoration.Dim)));
         }
         return new Rows(parts);
     }
+
+    private static readonly string[] Headers = ["model", "", "bits/byte", "tokens/s", "step"];
+
+    private string[] Texts(ComparisonProgress? p, string name) => p is null ? [name, "waiting", "", "", ""] :
+    [
+        name,
+        PhaseOf(p, _seeds),
+        double.IsFinite(p.Loss) ? $"{p.Loss:0.000}" : "",
+        p.TokensPerSecond > 0 ? Human.Count(p.TokensPerSecond) : "",
+        p.Steps > 0 ? $"{p.Step}/{p.Steps}" : "",
+    ];
 
     private string Status()
     {
@@ -137,14 +138,12 @@ internal sealed class LiveView : ProgressView
             + "; Ctrl-C saves and stops";
     }
 
-    private Markup Bar(double fraction)
+    private Markup Bar(double fraction, int width)
     {
         (char full, char empty) = _terminal.Console.Profile.Capabilities.Unicode ? ('━', '─') : ('#', '-');
-        int done = (int)Math.Round(Math.Clamp(fraction, 0, 1) * BarWidth);
-        return new Markup($"[green]{new string(full, done)}[/][grey]{new string(empty, BarWidth - done)}[/]");
+        int done = (int)Math.Round(Math.Clamp(fraction, 0, 1) * width);
+        return new Markup($"[green]{new string(full, done)}[/][grey]{new string(empty, width - done)}[/]");
     }
 
-    private static TableColumn Right(string header) => new TableColumn(header) { NoWrap = true }.RightAligned();
-
-    private static string Short(string name) => name.Length <= NameWidth ? name : name[..(NameWidth - 1)] + "…";
+    private static string Short(string name, int width) => name.Length <= width ? name : name[..(width - 1)] + "…";
 }

@@ -25,7 +25,7 @@ internal abstract class ProgressView : IDisposable
     protected static string PhaseOf(ComparisonProgress p, int seeds) => p.Phase switch
     {
         ComparisonPhase.Preparing => "preparing",
-        ComparisonPhase.Sweeping => "finding a rate",
+        ComparisonPhase.Sweeping => "sweeping",
         ComparisonPhase.Training => seeds > 1 ? $"training {p.Seed + 1}/{seeds}" : "training",
         ComparisonPhase.Measuring => "measuring",
         _ => "done",

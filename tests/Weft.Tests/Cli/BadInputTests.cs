@@ -20,7 +20,7 @@ public class BadInputTests
         { "a file shorter than a sequence", $"train {{0}}/short.txt {Tiny} --out {{0}}/new", ["short.txt", "too short for a context of 16"] },
         { "a directory", $"train {{0}} {Tiny} --out {{0}}/new", ["is a directory", "give the files"] },
         { "a directory to compare", "compare {0} --out {0}/new", ["is a directory", "give the files"] },
-        { "a pattern that does not parse", "train {0}/text.txt --model (3*mamba2 --out {0}/new", ["(3*mamba2", "character"] },
+        { "a pattern that does not parse", "train {0}/text.txt --model (3*mamba2 --out {0}/new", ["(3*mamba2", "never closed"] },
         { "a pattern in a list that does not parse", "compare {0}/text.txt --models mamba2,3** --out {0}/new", ["3**"] },
         { "an unknown model", "train {0}/text.txt --model hybird --out {0}/new", ["unknown model 'hybird'", "nearest: hybrid"] },
         { "an unknown model in a list", "compare {0}/text.txt --models mamba2,transfomer --out {0}/new", ["unknown model 'transfomer'", "nearest: transformer"] },
@@ -43,7 +43,7 @@ public class BadInputTests
         { "a checkpoint of a newer version", "generate {0}/newer --prompt a", ["config.json", "newer Weft"] },
         { "a run of a newer version", $"train {{0}}/text.txt {Tiny} --out {{0}}/newer-run", ["training.json", "format 99"] },
         { "a state that is none", "generate {0}/run --prompt a --state {0}/text.txt", ["text.txt"] },
-        { "an empty prompt", "generate {0}/run --prompt=", ["--prompt is empty"] },
+        { "an empty prompt", "generate {0}/run --prompt=", ["--prompt needs a value"] },
         { "no prompt", "generate {0}/run", ["--prompt"] },
         { "a state saved where there is no folder", "generate {0}/run --prompt a --tokens 1 --save-state {0}/none/a.state", ["cannot write", "no such folder"] },
     };
@@ -66,11 +66,11 @@ public class BadInputTests
     {
         using TemporaryFolder folder = new();
         string path = folder.Write("secret.txt", new byte[1000]);
-        if (OperatingSystem.IsWindows())
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "permissions are others on Windows");
+        if (!OperatingSystem.IsWindows()) // for the analyzer
         {
-            Assert.Skip("permissions are others on Windows");
+            File.SetUnixFileMode(path, UnixFileMode.None);
         }
-        File.SetUnixFileMode(path, UnixFileMode.None);
         Assert.SkipWhen(Environment.IsPrivilegedProcess, "root reads every file");
         CommandResult result = WeftProgram.Run("compare", path, "--out", folder["new"]);
         Assert.Equal(2, result.Code);

@@ -6,7 +6,7 @@ namespace Weft.Tests.Cli;
 
 public class HelpTests
 {
-    private const int Widest = 130;
+    private const int Widest = 120;
 
     private static readonly RootCommand Root = CommandLine.Root(new Terminal(TextWriter.Null, TextWriter.Null));
 

@@ -8,7 +8,7 @@ namespace Weft.Tests.Cli;
 public class TrainingCommandTests
 {
     // Small enough that a step takes a millisecond.
-    private static readonly string[] Tiny = ["--model", "mamba2[state=8,head-dim=8] swiglu", "--width", "16", "--context", "32", "--batch", "2", "--threads", "1"];
+    private static readonly string[] Tiny = ["--model", "mamba2[head-dim=8, state=8] swiglu", "--width", "16", "--context", "32", "--batch", "2", "--threads", "1"];
 
     private static string Corpus(TemporaryFolder folder)
     {
@@ -36,8 +36,8 @@ public class TrainingCommandTests
 
         CommandResult inspect = WeftProgram.Run("inspect", run);
         Assert.Equal(0, inspect.Code);
-        Assert.All((string[])["mamba2[state=8, head-dim=8] swiglu", "width 16", "parameters", "at 256k", "step 60 of 60, finished", "bits/byte"],
-            part => Assert.Contains(part, inspect.Out.Replace("=8,head", "=8, head")));
+        Assert.All((string[])["mamba2[head-dim=8, state=8] swiglu", "width 16", "parameters", "at 256k", "step 60 of 60, finished", "bits/byte"],
+            part => Assert.Contains(part, inspect.Out));
         using JsonDocument json = JsonDocument.Parse(WeftProgram.Run("inspect", run, "--json").Out, default);
         Assert.Equal(5, json.RootElement.GetProperty("state").GetArrayLength());
         Assert.Equal(60 * 64, json.RootElement.GetProperty("run").GetProperty("bytes_seen").GetInt64());
