@@ -3,6 +3,7 @@ using Weft.Cli.Progress;
 using Weft.Lab;
 using Weft.Lab.Report;
 using Weft.Models;
+using Weft.Models.Checkpoints;
 using Weft.Tensors;
 using Weft.Training;
 
@@ -22,7 +23,7 @@ internal sealed class CompareCommand : WeftCommand
     private readonly Option<int?> _threads = Settings.Threads();
 
     public CompareCommand(Terminal terminal) : base(terminal, "compare", "train several models at the same cost on the same bytes, and report which suits them",
-        new Example("weft compare", "three architectures at equal cost on the built-in text, and a report, in 6 minutes"),
+        new Example("weft compare", "which architecture suits text? three at equal cost, in 6 minutes"),
         new Example("weft compare notes.txt more.txt", "the same on your own files, read as one"),
         new Example("weft compare notes.txt --models mamba2,window,\"(3*mamba2 attention)*4\"", "other models: presets and patterns"),
         new Example("weft compare notes.txt --budget 10m --seeds 3 --out report", "longer, three seeds each, into a folder"))
@@ -54,6 +55,10 @@ internal sealed class CompareCommand : WeftCommand
         };
         // Before the corpus is read and anything is written: a misspelt name is the likeliest mistake.
         string[] names = [.. options.Models.Select(m => Presets.Resolve(m, null, BlockTable.Names).Name)];
+        if (File.Exists(options.Out))
+        {
+            throw new InputException($"cannot write the report into {AtomicFile.Quote(options.Out)}: it is a file; give a folder");
+        }
         using Corpus corpus = files.Length == 0 ? Corpus.Default() : Corpus.Open(files);
         Terminal.Out.WriteLine($"{corpus.Name}: {Human.Bytes(corpus.Length)}, {Human.Bytes(corpus.HeldOutLength)} of it held out");
 

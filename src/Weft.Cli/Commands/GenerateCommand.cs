@@ -3,7 +3,6 @@ using System.Text;
 using Weft.Models;
 using Weft.Models.Checkpoints;
 using Weft.Tensors;
-using Weft.Tensors.Cpu;
 
 namespace Weft.Cli.Commands;
 
@@ -47,7 +46,7 @@ internal sealed class GenerateCommand : WeftCommand
             Seed = (ulong)(given.GetValue(_seed) ?? 0),
         };
         using Stream prompt = OpenPrompt(given.GetValue(_prompt));
-        using CpuDevice device = new(given.GetValue(_threads) ?? 0);
+        using Device device = Device.Open(given.GetValue(_threads) ?? 0);
         LanguageModel model = ModelFolder.Load(given.GetRequiredValue(_run), device);
         SequenceState? state = given.GetValue(_state) is string file ? LoadState(file, model) : null;
         using Generator generator = new(model, state);

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
-using Weft.Tensors.Cpu;
+using Weft.Lab;
+using Weft.Tensors;
 using Weft.Training;
 
 namespace Weft.Cli.Commands;
@@ -11,12 +12,12 @@ internal sealed class InfoCommand(Terminal terminal) : WeftCommand(terminal, "in
 {
     protected override int Run(ParseResult given)
     {
-        using CpuDevice device = new();
+        using Device device = Device.Open();
         (string Name, string Value)[] rows =
         [
             ("weft", typeof(InfoCommand).Assembly.GetName().Version!.ToString(3)),
             ("device", device.Description),
-            ("processors", Environment.ProcessorCount.ToString()),
+            ("processor", $"{Machine.Processor}, {Environment.ProcessorCount} logical cores"),
             ("memory", Human.Bytes(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes)),
             ("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}"),
             ("runtime", RuntimeInformation.FrameworkDescription),

@@ -3,7 +3,7 @@ using System.Text.Json;
 using Weft.Lab;
 using Weft.Models;
 using Weft.Models.Checkpoints;
-using Weft.Tensors.Cpu;
+using Weft.Tensors;
 using Weft.Training;
 
 namespace Weft.Cli.Commands;
@@ -25,7 +25,7 @@ internal sealed class InspectCommand : WeftCommand
     protected override int Run(ParseResult given)
     {
         string path = given.GetRequiredValue(_run);
-        using CpuDevice device = new(1);
+        using Device device = Device.Open(1);
         LanguageModel model = ModelFolder.Load(path, device);
         RunInfo? run = RunInfo.Read(path, model.Config.Context);
         if (given.GetValue(_json))

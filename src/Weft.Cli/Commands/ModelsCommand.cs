@@ -1,7 +1,7 @@
 using System.CommandLine;
 using Spectre.Console;
 using Weft.Models;
-using Weft.Tensors.Cpu;
+using Weft.Tensors;
 using Weft.Training;
 
 namespace Weft.Cli.Commands;
@@ -21,14 +21,17 @@ internal sealed class ModelsCommand(Terminal terminal) : WeftCommand(terminal, "
         ["swiglu"] = "a gated MLP between mixers: [hidden=352]",
     };
 
-    public override IReadOnlyList<string> Notes => [PatternNote];
+    private static readonly string[] PatternNotes =
+    [
+        "A pattern lists blocks from first to last: \"(3*mamba2 attention)*2\" is three mamba2 and one attention, twice.",
+        "Options of a block stand in brackets after its name: attention[heads=8, window=256].",
+    ];
 
-    private const string PatternNote =
-        "A pattern lists blocks from first to last: \"(3*mamba2 attention)*2\" is three mamba2 and one attention, twice; options stand in [].";
+    public override IReadOnlyList<string> Notes => PatternNotes;
 
     protected override int Run(ParseResult given)
     {
-        using CpuDevice device = new(1);
+        using Device device = Device.Open(1);
         Table presets = Tables.New("preset", "parameters", "state of a sequence", "what it is");
         foreach (Preset preset in Presets.All)
         {
@@ -46,7 +49,11 @@ internal sealed class ModelsCommand(Terminal terminal) : WeftCommand(terminal, "
             blocks.AddRow(Tables.Cells(name, Human.Count(mixer.ParameterCount()), StateGrowth.Of(mixer), BlockLines.GetValueOrDefault(name, "")));
         }
         Terminal.Console.Write(blocks);
-        Terminal.Out.WriteLine($"Blocks at width {Presets.DefaultWidth}. {PatternNote}");
+        Terminal.Out.WriteLine($"Blocks are shown at width {Presets.DefaultWidth}.");
+        foreach (string note in PatternNotes)
+        {
+            Terminal.Out.WriteLine(note);
+        }
         return 0;
     }
 }

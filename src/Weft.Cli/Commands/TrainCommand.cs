@@ -1,8 +1,9 @@
 using System.CommandLine;
 using Weft.Cli.Progress;
 using Weft.Lab;
+using Weft.Lab.Report;
 using Weft.Models;
-using Weft.Tensors.Cpu;
+using Weft.Tensors;
 using Weft.Training;
 
 namespace Weft.Cli.Commands;
@@ -20,9 +21,10 @@ internal sealed class TrainCommand : WeftCommand
     private readonly Option<Budget?> _budget = Settings.Budget($"how long to train: 60s, 3e13flop or 20MB of text (default {DefaultBudget})");
     private readonly Option<int?> _context = Settings.Context("the model's");
     private readonly Option<int?> _batch = Settings.Whole("--batch", "N", $"sequences of a step (default {Defaults.BatchSize})", 1, 1 << 20);
-    private readonly Option<double?> _rate = Settings.Real("--rate", "R", $"peak learning rate (default {Defaults.Rate})", 0, 10);
+    private readonly Option<double?> _rate = Settings.Real("--rate", "R", "peak learning rate (default: what suits the model's blocks and width)", 0, 10);
     private readonly Option<ScheduleKind?> _schedule = Settings.Parsed<ScheduleKind?>("--schedule", "S",
         "how the rate goes: cosine, wsd or constant (default cosine)", text => TrainingOptions.ParseSchedule(text));
+    private readonly Option<bool> _sweep = Settings.Switch("--sweep", "find the learning rate first, by short trainings; takes about twice as long");
     private readonly Option<int?> _seed = Settings.Seed("of the initial weights and the data's order");
     private readonly Option<int?> _threads = Settings.Threads();
 
@@ -34,14 +36,14 @@ internal sealed class TrainCommand : WeftCommand
         _model.Required = true;
         _out.Required = true;
         Add(_files);
-        foreach (Option option in (ReadOnlySpan<Option>)[_model, _out, _width, _budget, _context, _batch, _rate, _schedule, _seed, _threads])
+        foreach (Option option in (ReadOnlySpan<Option>)[_model, _out, _width, _budget, _context, _batch, _rate, _schedule, _sweep, _seed, _threads])
         {
             Add(option);
         }
     }
 
     public override IReadOnlyList<string> Notes =>
-        ["The run saves itself as it goes. Stopped at any moment, the same command goes on, to the same bytes as if it had never stopped."];
+        ["The run saves itself. Stopped at any moment, the same command goes on, to the same weights as if never stopped."];
 
     protected override int Run(ParseResult given)
     {
@@ -56,17 +58,15 @@ internal sealed class TrainCommand : WeftCommand
             Budget = given.GetValue(_budget) ?? Defaults.Budget,
             Context = context,
             BatchSize = given.GetValue(_batch) ?? Defaults.BatchSize,
-            Rate = given.GetValue(_rate) ?? Defaults.Rate,
+            Rate = given.GetValue(_rate) ?? BlockTable.DefaultRate(config),
             Schedule = Defaults.Schedule with { Kind = given.GetValue(_schedule) ?? Defaults.Schedule.Kind },
             Seed = seed,
         };
         using Corpus corpus = Corpus.Open(files);
-        using CpuDevice device = new(given.GetValue(_threads) ?? 0);
-        using TrainingRun run = TrainingRun.Exists(path)
-            ? TrainingRun.Resume(path, device, corpus, config, options)
-            : TrainingRun.Create(path, new LanguageModel(config, device, seed), corpus, options);
+        using Device device = Device.Open(given.GetValue(_threads) ?? 0);
         Terminal.Out.WriteLine($"{corpus.Name}: {Human.Bytes(corpus.Length)}, {Human.Bytes(corpus.HeldOutLength)} of it held out");
-        Terminal.Out.WriteLine($"{config.Name}: {Human.Count(run.Model.ParameterCount())} parameters, budget {options.Budget}");
+        using TrainingRun run = Open(path, config, options, corpus, device, given.GetValue(_rate) is not null, given.GetValue(_sweep));
+        Terminal.Out.WriteLine($"{config.Name}: {Human.Count(run.Model.ParameterCount())} parameters, budget {options.Budget}, rate {run.Trainer.Options.Rate:R}");
         if (run.Trainer.IsDone)
         {
             Terminal.Out.WriteLine($"{path} is finished already: {run.Trainer.Steps} steps");
@@ -81,6 +81,33 @@ internal sealed class TrainCommand : WeftCommand
         }
         Summarise(run);
         return 0;
+    }
+
+    private TrainingRun Open(string path, ModelConfig config, TrainingOptions options, Corpus corpus, Device device, bool isRateGiven, bool sweep)
+    {
+        if (TrainingRun.Exists(path))
+        {
+            // Found when the run began, by a sweep or from the model's blocks.
+            double rate = isRateGiven && !sweep ? options.Rate : RunInfo.Read(path, config.Context)!.Options.Rate;
+            return TrainingRun.Resume(path, device, corpus, config, options with { Rate = rate });
+        }
+        TrainingRun run = TrainingRun.Create(path, new LanguageModel(config, device, options.Seed), corpus, options);
+        if (!sweep)
+        {
+            return run;
+        }
+        run.Dispose(); // it was made so that a folder that will not do is refused before the sweep
+        options = options with { Rate = Sweep(config, options, corpus, device) };
+        return TrainingRun.Create(path, new LanguageModel(config, device, options.Seed), corpus, options);
+    }
+
+    private double Sweep(ModelConfig config, TrainingOptions options, Corpus corpus, Device device)
+    {
+        using ProgressView view = ProgressView.Start(Terminal, [config.Name], seeds: 1);
+        (double rate, IReadOnlyList<SweepPoint> points) = RateSweep.Find(config, corpus, device, options, view.Report, Terminal.Cancel);
+        string tried = string.Join(", ", points.Select(p => $"{p.Rate:R} {(double.IsFinite(p.BitsPerByte) ? $"{p.BitsPerByte:0.000}" : "diverged")}"));
+        view.Report(new ComparisonProgress(0, config.Name, 0, ComparisonPhase.Sweeping, 1, 0, 0, double.NaN, 0, null, $"rates and bits/byte: {tried}"));
+        return rate;
     }
 
     // Returns whether the run is finished; it is not when it was interrupted.

@@ -11,7 +11,7 @@ internal sealed class LiveView : ProgressView
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(200);
     private const int WidestBar = 24, NarrowestBar = 6;
-    private const int WidestName = 28, WidestNameOfNarrow = 20; // in a terminal of less than
+    private const int WidestName = 28, WidestNameOfNarrow = 16; // in a terminal of less than
     private const int Narrow = 100;                             // columns
     private const int Padding = 3;                              // of a column, and the line after it
     private const int MostNotes = 4;

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Weft.Lab;
 using Weft.Training;
 
@@ -7,34 +6,26 @@ namespace Weft.Cli.Progress;
 /// <summary>How far one training run is, from its steps: the loss smoothed, and reports no more often than anyone could read them.</summary>
 internal sealed class RunProgress(TrainingRun run)
 {
-    private const double Smoothing = 0.95; // of the loss, from step to step
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(150);
-
-    private readonly Stopwatch _sinceReport = Stopwatch.StartNew();
+    private readonly Pace _pace = new();
     private readonly long _startSteps = run.Trainer.Steps;
     private readonly double _startSeconds = run.Trainer.Seconds;
-    private double _loss = double.NaN; // bits a byte
-    private double _weight;
     private int _measured = run.History.Count;
 
     /// <summary>Takes note of a step; returns a report when one is due.</summary>
     public ComparisonProgress? Add(StepResult step)
     {
-        // An average over the last steps that from its first on has the weights of a full one, normalised.
-        _loss = _weight == 0 ? step.BitsPerByte : ((_loss * _weight * Smoothing) + step.BitsPerByte) / ((_weight * Smoothing) + 1);
-        _weight = (_weight * Smoothing) + 1;
+        bool isDue = _pace.IsDue(step.BitsPerByte);
         if (run.History.Count > _measured)
         {
             _measured = run.History.Count;
             return Now($"{run.History[^1].BitsPerByte:0.000} bits/byte held out after {Human.Bytes(run.History[^1].Bytes)}");
         }
-        return _sinceReport.Elapsed >= Interval ? Now() : null;
+        return isDue ? Now() : null;
     }
 
     /// <summary>How far the run is now.</summary>
     public ComparisonProgress Now(string? note = null)
     {
-        _sinceReport.Restart();
         Trainer trainer = run.Trainer;
         long done = trainer.Steps - _startSteps;
         double seconds = trainer.Seconds - _startSeconds;
@@ -47,7 +38,7 @@ internal sealed class RunProgress(TrainingRun run)
             Fraction: trainer.TotalSteps == 0 ? 0 : trainer.Steps / (double)trainer.TotalSteps,
             Step: trainer.Steps,
             Steps: trainer.TotalSteps,
-            Loss: _loss,
+            Loss: _pace.Loss,
             TokensPerSecond: isKnown ? done * trainer.BytesPerStep / seconds : 0,
             Remaining: isKnown ? TimeSpan.FromSeconds(Math.Min((trainer.TotalSteps - trainer.Steps) * seconds / done, 1e9)) : null,
             Note: note);

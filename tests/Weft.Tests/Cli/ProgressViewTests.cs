@@ -48,7 +48,7 @@ public class ProgressViewTests
         string last = output.ToString();
         last = last[last.LastIndexOf("model", StringComparison.Ordinal)..];
         Assert.Contains("transformer", last);
-        Assert.Contains(width < 100 ? "attention[window=64…" : "attention[window=64] mamba2", last);
+        Assert.Contains(width < 100 ? "attention[windo…" : "attention[window=64] mamba2", last);
         Assert.Contains("training 1/3", last);
         Assert.Contains("2.500", last);
         Assert.Equal(width > 60, last.Contains("50/100"));
