@@ -1,1 +1,4 @@
-return 0;
+using Weft.Cli;
+
+using Interruption interruption = new();
+return CommandLine.Run(args, Terminal.OfProcess(args, interruption.Token));

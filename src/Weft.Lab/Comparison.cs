@@ -21,8 +21,6 @@ public sealed class Comparison
     private const int StepBytes = 2048;          // bytes of a training step: small steps learn most from a small budget
     private const int RecallPassages = 8;
     private const double MeasuringSeconds = 12;  // of a model, roughly: for the estimate of the time left
-    private const double SweepPart = 0.25;
-    private static readonly double[] SweepFactors = [0.25, 0.5, 1, 2, 4];
 
     private readonly Corpus corpus;
     private readonly ComparisonOptions options;
@@ -130,42 +128,14 @@ public sealed class Comparison
         }
     }
 
-    /// <summary>Finds a model's learning rate: short trainings at rates around the default, the best on held-out text.</summary>
+    /// <summary>Finds a model's learning rate.</summary>
     private void Sweep(int index)
     {
         PlannedModel planned = plan.Models[index];
-        var points = new List<SweepPoint>();
-        foreach (double factor in SweepFactors)
-        {
-            double rate = planned.Rate * factor;
-            long steps = Math.Max(1, (long)(planned.Steps * SweepPart));
-            var model = new LanguageModel(configs[index], device, 1);
-            using var trainer = new Trainer(model, corpus, training with { Budget = new Budget(BudgetKind.Steps, steps), Rate = rate, Seed = 1 });
-            double bits = double.NaN;
-            try
-            {
-                var pace = new Pace();
-                trainer.Run(step =>
-                {
-                    cancel.ThrowIfCancellationRequested();
-                    if (pace.IsDue(step.BitsPerByte))
-                    {
-                        Send(index, 0, ComparisonPhase.Sweeping, (points.Count + ((double)step.Step / steps)) / SweepFactors.Length, step.Step, steps, pace.Loss, trainer.Bytes / trainer.Seconds);
-                    }
-                });
-                bits = Evaluation.HeldOut(model, corpus, options.Context, training.BatchSize, training.EvaluationBytes).BitsPerByte;
-            }
-            catch (TrainingDivergedException)
-            {
-                // A rate too high for this model: the sweep shows it as such.
-            }
-
-            points.Add(new SweepPoint(rate, bits));
-        }
-
-        SweepPoint best = points.Where(p => double.IsFinite(p.BitsPerByte)).MinBy(p => p.BitsPerByte) ?? points[0];
+        TrainingOptions how = training with { Budget = new Budget(BudgetKind.Steps, planned.Steps), Rate = planned.Rate, Seed = 1 };
+        (double rate, IReadOnlyList<SweepPoint> points) = RateSweep.Find(configs[index], corpus, device, how, p => send(p with { Model = index }), cancel);
         PlannedModel[] models = [.. plan.Models];
-        models[index] = planned with { Rate = best.Rate, Sweep = points };
+        models[index] = planned with { Rate = rate, Sweep = points };
         plan = plan with { Models = models };
         plan.Save(runs);
     }
@@ -291,25 +261,5 @@ public sealed class Comparison
         }
 
         send(new ComparisonProgress(index, configs[index].Name, seed, phase, fraction, step, steps, loss, speed, remaining, note));
-    }
-
-    /// <summary>Says when the next progress is due, and smooths the loss between.</summary>
-    private sealed class Pace
-    {
-        private long last;
-
-        public double Loss { get; private set; } = double.NaN;
-
-        public bool IsDue(double loss)
-        {
-            Loss = double.IsNaN(Loss) ? loss : (0.95 * Loss) + (0.05 * loss);
-            if (last != 0 && Stopwatch.GetElapsedTime(last).TotalSeconds < 0.15)
-            {
-                return false;
-            }
-
-            last = Stopwatch.GetTimestamp();
-            return true;
-        }
     }
 }

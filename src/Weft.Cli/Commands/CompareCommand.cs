@@ -1,0 +1,78 @@
+using System.CommandLine;
+using Weft.Cli.Progress;
+using Weft.Lab;
+using Weft.Lab.Report;
+using Weft.Models;
+using Weft.Models.Checkpoints;
+using Weft.Tensors;
+using Weft.Training;
+
+namespace Weft.Cli.Commands;
+
+/// <summary>weft compare: which architecture suits these bytes, and what it costs.</summary>
+internal sealed class CompareCommand : WeftCommand
+{
+    private readonly Argument<string[]> _files = CorpusFiles.Argument(isOptional: true);
+    private readonly Option<IReadOnlyList<string>?> _models = Settings.Parsed<IReadOnlyList<string>?>("--models", "A,B,C",
+        "presets, patterns or .json files (default transformer,mamba2,hybrid)", ModelList.Split);
+    private readonly Option<Budget?> _budget = Settings.Budget("training of each model: 60s, 3e13flop or 20MB (default: fits 6 minutes in all)");
+    private readonly Option<int?> _context = Settings.Context($"{new ComparisonOptions().Context}");
+    private readonly Option<int?> _seeds = Settings.Whole("--seeds", "N", "train each model N times and show the spread (default 1)", 1, 100);
+    private readonly Option<bool> _sweep = Settings.Switch("--sweep", "let each model find its own learning rate first; takes several times as long");
+    private readonly Option<string?> _out = Settings.Text("--out", "DIR", "folder for report.html and report.json (default: this one)");
+    private readonly Option<int?> _threads = Settings.Threads();
+
+    public CompareCommand(Terminal terminal) : base(terminal, "compare", "train several models at the same cost on the same bytes, and report which suits them",
+        new Example("weft compare", "which architecture suits text? three at equal cost, in 6 minutes"),
+        new Example("weft compare notes.txt more.txt", "the same on your own files, read as one"),
+        new Example("weft compare notes.txt --models mamba2,window,\"(3*mamba2 attention)*4\"", "other models: presets and patterns"),
+        new Example("weft compare notes.txt --budget 10m --seeds 3 --out report", "longer, three seeds each, into a folder"))
+    {
+        Add(_files);
+        foreach (Option option in (ReadOnlySpan<Option>)[_models, _budget, _context, _seeds, _sweep, _out, _threads])
+        {
+            Add(option);
+        }
+    }
+
+    public override IReadOnlyList<string> Notes =>
+        ["Every model gets the same training FLOPs. Ctrl-C saves; the same command goes on from there."];
+
+    protected override int Run(ParseResult given)
+    {
+        string[] files = CorpusFiles.Of(given, _files);
+        ComparisonOptions defaults = new();
+        ComparisonOptions options = new()
+        {
+            Models = given.GetValue(_models) ?? defaults.Models,
+            Budget = given.GetValue(_budget),
+            Context = given.GetValue(_context) ?? defaults.Context,
+            Seeds = given.GetValue(_seeds) ?? defaults.Seeds,
+            Sweep = given.GetValue(_sweep),
+            Out = given.GetValue(_out) ?? defaults.Out,
+            Threads = given.GetValue(_threads) ?? defaults.Threads,
+            Command = Terminal.Command,
+        };
+        // Before the corpus is read and anything is written: a misspelt name is the likeliest mistake.
+        string[] names = [.. options.Models.Select(m => Presets.Resolve(m, null, BlockTable.Names).Name)];
+        if (File.Exists(options.Out))
+        {
+            throw new InputException($"cannot write the report into {AtomicFile.Quote(options.Out)}: it is a file; give a folder");
+        }
+        using Corpus corpus = files.Length == 0 ? Corpus.Default() : Corpus.Open(files);
+        Terminal.Out.WriteLine($"{corpus.Name}: {Human.Bytes(corpus.Length)}, {Human.Bytes(corpus.HeldOutLength)} of it held out");
+
+        ComparisonReport report;
+        try
+        {
+            using ProgressView view = ProgressView.Start(Terminal, names, options.Seeds);
+            report = Comparison.Run(corpus, options, view.Report, Terminal.Cancel);
+        }
+        catch (OperationCanceledException)
+        {
+            return Resumption.Tell(Terminal);
+        }
+        ComparisonSummary.Write(report, Terminal, Path.GetFullPath(Path.Combine(options.Out, "report.html")));
+        return 0;
+    }
+}

@@ -1,0 +1,106 @@
+using System.CommandLine;
+using System.Text;
+using Weft.Models;
+using Weft.Models.Checkpoints;
+using Weft.Tensors;
+
+namespace Weft.Cli.Commands;
+
+/// <summary>weft generate: what a trained model says next.</summary>
+internal sealed class GenerateCommand : WeftCommand
+{
+    private static readonly GenerationOptions Defaults = new();
+
+    private readonly Argument<string> _run = new("RUN") { Description = "the folder of a trained model" };
+    private readonly Option<string?> _prompt = Settings.Text("--prompt", "TEXT", "the text to go on from; - or a pipe: standard input, of any length");
+    private readonly Option<int?> _tokens = Settings.Whole("--tokens", "N", $"bytes to generate (default {Defaults.Tokens})", 0);
+    private readonly Option<double?> _temperature = Settings.Real("--temperature", "T", $"0 takes the likeliest byte always, 1 what the model believes (default {Defaults.Temperature})", 0, 100);
+    private readonly Option<double?> _topP = Settings.Real("--top-p", "P", $"draw among the likeliest bytes of this total probability (default {Defaults.TopP})", 0, 1);
+    private readonly Option<int?> _seed = Settings.Seed("of the draw; the same seed gives the same text");
+    private readonly Option<string?> _state = Settings.Text("--state", "FILE", "start from a saved state rather than from nothing");
+    private readonly Option<string?> _saveState = Settings.Text("--save-state", "FILE", "save the state afterwards, prompt and generated text included");
+    private readonly Option<int?> _threads = Settings.Threads();
+
+    public GenerateCommand(Terminal terminal) : base(terminal, "generate", "continue a text with a trained model",
+        new Example("weft generate run --prompt \"Once upon a time\"", "continue a text"),
+        new Example("weft generate run --prompt \"The \" --tokens 1000 --temperature 0.5 --seed 7", "longer, safer, another draw"),
+        new Example("weft generate run --prompt - --tokens 0 --save-state book.state", "read a long text from a pipe once ..."),
+        new Example("weft generate run --state book.state --prompt \"In short, \"", "... and go on from there at once"))
+    {
+        Add(_run);
+        foreach (Option option in (ReadOnlySpan<Option>)[_prompt, _tokens, _temperature, _topP, _seed, _state, _saveState, _threads])
+        {
+            Add(option);
+        }
+    }
+
+    public override IReadOnlyList<string> Notes => ["Only the new text is written, as UTF-8."];
+
+    protected override int Run(ParseResult given)
+    {
+        GenerationOptions options = Defaults with
+        {
+            Tokens = given.GetValue(_tokens) ?? Defaults.Tokens,
+            Temperature = (float)(given.GetValue(_temperature) ?? Defaults.Temperature),
+            TopP = (float)(given.GetValue(_topP) ?? Defaults.TopP),
+            Seed = (ulong)(given.GetValue(_seed) ?? 0),
+        };
+        using Stream prompt = OpenPrompt(given.GetValue(_prompt));
+        using Device device = Device.Open(given.GetValue(_threads) ?? 0);
+        LanguageModel model = ModelFolder.Load(given.GetRequiredValue(_run), device);
+        SequenceState? state = given.GetValue(_state) is string file ? LoadState(file, model) : null;
+        using Generator generator = new(model, state);
+        Read(prompt, generator);
+        Write(generator, options);
+        if (given.GetValue(_saveState) is string target)
+        {
+            StateFile.Save(generator.State, target);
+        }
+        return 0;
+    }
+
+    private Stream OpenPrompt(string? prompt) => prompt switch
+    {
+        null or "-" => Terminal.Input ?? throw new InputException("give --prompt TEXT, or pipe a text in: the model needs at least one byte to go on from"),
+        "" => throw new InputException("--prompt is empty; give at least one byte to go on from"),
+        _ => new MemoryStream(Encoding.UTF8.GetBytes(prompt)),
+    };
+
+    private static SequenceState LoadState(string file, LanguageModel model)
+    {
+        SequenceState state = StateFile.Load(file, model);
+        return state.Batch == 1 ? state : throw new InputException($"{AtomicFile.Quote(file)} holds the state of {state.Batch} sequences; generation continues one");
+    }
+
+    private void Read(Stream prompt, Generator generator)
+    {
+        byte[] buffer = new byte[1 << 14];
+        bool isEmpty = true;
+        for (int count; (count = prompt.Read(buffer)) > 0; isEmpty = false)
+        {
+            Terminal.Cancel.ThrowIfCancellationRequested();
+            generator.Read(buffer.AsSpan(0, count));
+        }
+        if (isEmpty)
+        {
+            throw new InputException("the prompt from standard input is empty; give at least one byte to go on from");
+        }
+    }
+
+    private void Write(Generator generator, GenerationOptions options)
+    {
+        Sampler sampler = new(options);
+        using (Utf8TextWriter text = new(Terminal.Out))
+        {
+            for (long i = 0; i < options.Tokens; i++)
+            {
+                Terminal.Cancel.ThrowIfCancellationRequested();
+                text.Write(generator.Next(sampler));
+            }
+        }
+        if (Terminal.IsLive)
+        {
+            Terminal.Out.WriteLine(); // so that the shell's prompt begins a line
+        }
+    }
+}

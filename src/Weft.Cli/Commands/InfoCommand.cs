@@ -1,0 +1,31 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using Weft.Lab;
+using Weft.Tensors;
+using Weft.Training;
+
+namespace Weft.Cli.Commands;
+
+/// <summary>weft info: the machine as weft sees it.</summary>
+internal sealed class InfoCommand(Terminal terminal) : WeftCommand(terminal, "info", "the machine as weft sees it: threads, instruction set, memory",
+    new Example("weft info", "threads, instruction set, memory, versions"))
+{
+    protected override int Run(ParseResult given)
+    {
+        using Device device = Device.Open();
+        (string Name, string Value)[] rows =
+        [
+            ("weft", typeof(InfoCommand).Assembly.GetName().Version!.ToString(3)),
+            ("device", device.Description),
+            ("processor", $"{Machine.Processor}, {Environment.ProcessorCount} logical cores"),
+            ("memory", Human.Bytes(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes)),
+            ("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}"),
+            ("runtime", RuntimeInformation.FrameworkDescription),
+        ];
+        foreach ((string name, string value) in rows)
+        {
+            Terminal.Out.WriteLine($"{name,-12}{value}");
+        }
+        return 0;
+    }
+}

@@ -1,0 +1,142 @@
+using System.CommandLine;
+using Weft.Cli.Progress;
+using Weft.Lab;
+using Weft.Lab.Report;
+using Weft.Models;
+using Weft.Tensors;
+using Weft.Training;
+
+namespace Weft.Cli.Commands;
+
+/// <summary>weft train: one model into a folder, which the same command goes on with.</summary>
+internal sealed class TrainCommand : WeftCommand
+{
+    private const string DefaultBudget = "5m";
+    private static readonly TrainingOptions Defaults = new() { Budget = Budget.Parse(DefaultBudget) };
+
+    private readonly Argument<string[]> _files = CorpusFiles.Argument(isOptional: false);
+    private readonly Option<string?> _model = Settings.Text("--model", "M", "a preset (weft models lists them), a pattern, or a model's .json file");
+    private readonly Option<string?> _out = Settings.Text("--out", "RUN", "the folder to train into; where it holds an unfinished run of this command, it goes on");
+    private readonly Option<int?> _width = Settings.Whole("--width", "N", $"channels of the model (default: the preset's or file's; {Presets.DefaultWidth} for a pattern)", 1, 1 << 16);
+    private readonly Option<Budget?> _budget = Settings.Budget($"how long to train: 60s, 3e13flop or 20MB of text (default {DefaultBudget})");
+    private readonly Option<int?> _context = Settings.Context("the model's");
+    private readonly Option<int?> _batch = Settings.Whole("--batch", "N", $"sequences of a step (default {Defaults.BatchSize})", 1, 1 << 20);
+    private readonly Option<double?> _rate = Settings.Real("--rate", "R", "peak learning rate (default: what suits the model's blocks and width)", 0, 10);
+    private readonly Option<ScheduleKind?> _schedule = Settings.Parsed<ScheduleKind?>("--schedule", "S",
+        "how the rate goes: cosine, wsd or constant (default cosine)", text => TrainingOptions.ParseSchedule(text));
+    private readonly Option<bool> _sweep = Settings.Switch("--sweep", "find the learning rate first, by short trainings; takes about twice as long");
+    private readonly Option<int?> _seed = Settings.Seed("of the initial weights and the data's order");
+    private readonly Option<int?> _threads = Settings.Threads();
+
+    public TrainCommand(Terminal terminal) : base(terminal, "train", "train one model on files, into a folder",
+        new Example("weft train notes.txt --model hybrid --out run", "train a preset; Ctrl-C saves, the same command goes on"),
+        new Example("weft train notes.txt --model \"(3*mamba2 attention)*4\" --width 256 --out run", "a pattern of blocks, wider"),
+        new Example("weft train a.txt b.txt --model my-model.json --budget 20MB --out run", "a model from a .json file, until it has read 20 MB"))
+    {
+        _model.Required = true;
+        _out.Required = true;
+        Add(_files);
+        foreach (Option option in (ReadOnlySpan<Option>)[_model, _out, _width, _budget, _context, _batch, _rate, _schedule, _sweep, _seed, _threads])
+        {
+            Add(option);
+        }
+    }
+
+    public override IReadOnlyList<string> Notes =>
+        ["The run saves itself. Stopped at any moment, the same command goes on, to the same weights as if never stopped."];
+
+    protected override int Run(ParseResult given)
+    {
+        string[] files = CorpusFiles.Of(given, _files);
+        string path = given.GetRequiredValue(_out)!;
+        int? context = given.GetValue(_context);
+        ulong seed = (ulong)(given.GetValue(_seed) ?? 0);
+        ModelConfig config = Presets.Resolve(given.GetRequiredValue(_model)!, given.GetValue(_width), BlockTable.Names);
+        config = config with { Context = context ?? config.Context };
+        TrainingOptions options = Defaults with
+        {
+            Budget = given.GetValue(_budget) ?? Defaults.Budget,
+            Context = context,
+            BatchSize = given.GetValue(_batch) ?? Defaults.BatchSize,
+            Rate = given.GetValue(_rate) ?? BlockTable.DefaultRate(config),
+            Schedule = Defaults.Schedule with { Kind = given.GetValue(_schedule) ?? Defaults.Schedule.Kind },
+            Seed = seed,
+        };
+        using Corpus corpus = Corpus.Open(files);
+        using Device device = Device.Open(given.GetValue(_threads) ?? 0);
+        Terminal.Out.WriteLine($"{corpus.Name}: {Human.Bytes(corpus.Length)}, {Human.Bytes(corpus.HeldOutLength)} of it held out");
+        using TrainingRun run = Open(path, config, options, corpus, device, given.GetValue(_rate) is not null, given.GetValue(_sweep));
+        Terminal.Out.WriteLine($"{config.Name}: {Human.Count(run.Model.ParameterCount())} parameters, budget {options.Budget}, rate {run.Trainer.Options.Rate:R}");
+        if (run.Trainer.IsDone)
+        {
+            Terminal.Out.WriteLine($"{path} is finished already: {run.Trainer.Steps} steps");
+        }
+        else if (!Train(run))
+        {
+            if (run.Trainer.Steps == 0)
+            {
+                throw new OperationCanceledException();
+            }
+            return Resumption.Tell(Terminal);
+        }
+        Summarise(run);
+        return 0;
+    }
+
+    private TrainingRun Open(string path, ModelConfig config, TrainingOptions options, Corpus corpus, Device device, bool isRateGiven, bool sweep)
+    {
+        if (TrainingRun.Exists(path))
+        {
+            // Found when the run began, by a sweep or from the model's blocks.
+            double rate = isRateGiven && !sweep ? options.Rate : RunInfo.Read(path, config.Context)!.Options.Rate;
+            return TrainingRun.Resume(path, device, corpus, config, options with { Rate = rate });
+        }
+        TrainingRun run = TrainingRun.Create(path, new LanguageModel(config, device, options.Seed), corpus, options);
+        if (!sweep)
+        {
+            return run;
+        }
+        run.Dispose(); // it was made so that a folder that will not do is refused before the sweep
+        options = options with { Rate = Sweep(config, options, corpus, device) };
+        return TrainingRun.Create(path, new LanguageModel(config, device, options.Seed), corpus, options);
+    }
+
+    private double Sweep(ModelConfig config, TrainingOptions options, Corpus corpus, Device device)
+    {
+        using ProgressView view = ProgressView.Start(Terminal, [config.Name], seeds: 1);
+        (double rate, IReadOnlyList<SweepPoint> points) = RateSweep.Find(config, corpus, device, options, view.Report, Terminal.Cancel);
+        string tried = string.Join(", ", points.Select(p => $"{p.Rate:R} {(double.IsFinite(p.BitsPerByte) ? $"{p.BitsPerByte:0.000}" : "diverged")}"));
+        view.Report(new ComparisonProgress(0, config.Name, 0, ComparisonPhase.Sweeping, 1, 0, 0, double.NaN, 0, null, $"rates and bits/byte: {tried}"));
+        return rate;
+    }
+
+    // Returns whether the run is finished; it is not when it was interrupted.
+    private bool Train(TrainingRun run)
+    {
+        string name = run.Model.Config.Name;
+        using ProgressView view = ProgressView.Start(Terminal, [name], seeds: 1);
+        RunProgress progress = new(run);
+        view.Report(progress.Now(run.Trainer.Steps > 0 ? $"going on after step {run.Trainer.Steps} of {run.Trainer.TotalSteps}" : null));
+        bool isDone = run.Run(
+            step =>
+            {
+                if (progress.Add(step) is ComparisonProgress now)
+                {
+                    view.Report(now);
+                }
+            },
+            Terminal.Cancel);
+        view.Report(progress.Now() with { Phase = isDone ? ComparisonPhase.Done : ComparisonPhase.Training });
+        return isDone;
+    }
+
+    private void Summarise(TrainingRun run)
+    {
+        Trainer trainer = run.Trainer;
+        string heldOut = run.History.Count > 0 ? $"{run.History[^1].BitsPerByte:0.000} bits/byte held out, " : "";
+        Terminal.Out.WriteLine($"{heldOut}after {Human.Bytes(trainer.Bytes)} of text in {Human.Duration(trainer.Seconds)} "
+            + $"({Human.Count(trainer.Bytes / trainer.Seconds)} tokens/s, {Human.Flops(trainer.Flops)} FLOPs)");
+        Terminal.Out.WriteLine("To try it:");
+        Terminal.Out.WriteLine($"  {ShellText.Join([Terminal.Program, "generate", run.Path, "--prompt", "The "])}");
+    }
+}

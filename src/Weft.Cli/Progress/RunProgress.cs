@@ -1,0 +1,46 @@
+using Weft.Lab;
+using Weft.Training;
+
+namespace Weft.Cli.Progress;
+
+/// <summary>How far one training run is, from its steps: the loss smoothed, and reports no more often than anyone could read them.</summary>
+internal sealed class RunProgress(TrainingRun run)
+{
+    private readonly Pace _pace = new();
+    private readonly long _startSteps = run.Trainer.Steps;
+    private readonly double _startSeconds = run.Trainer.Seconds;
+    private int _measured = run.History.Count;
+
+    /// <summary>Takes note of a step; returns a report when one is due.</summary>
+    public ComparisonProgress? Add(StepResult step)
+    {
+        bool isDue = _pace.IsDue(step.BitsPerByte);
+        if (run.History.Count > _measured)
+        {
+            _measured = run.History.Count;
+            return Now($"{run.History[^1].BitsPerByte:0.000} bits/byte held out after {Human.Bytes(run.History[^1].Bytes)}");
+        }
+        return isDue ? Now() : null;
+    }
+
+    /// <summary>How far the run is now.</summary>
+    public ComparisonProgress Now(string? note = null)
+    {
+        Trainer trainer = run.Trainer;
+        long done = trainer.Steps - _startSteps;
+        double seconds = trainer.Seconds - _startSeconds;
+        bool isKnown = done > 0 && seconds > 0 && trainer.TotalSteps > 0;
+        return new ComparisonProgress(
+            Model: 0,
+            Name: run.Model.Config.Name,
+            Seed: 0,
+            Phase: ComparisonPhase.Training,
+            Fraction: trainer.TotalSteps == 0 ? 0 : trainer.Steps / (double)trainer.TotalSteps,
+            Step: trainer.Steps,
+            Steps: trainer.TotalSteps,
+            Loss: _pace.Loss,
+            TokensPerSecond: isKnown ? done * trainer.BytesPerStep / seconds : 0,
+            Remaining: isKnown ? TimeSpan.FromSeconds(Math.Min((trainer.TotalSteps - trainer.Steps) * seconds / done, 1e9)) : null,
+            Note: note);
+    }
+}
