@@ -160,7 +160,7 @@ public sealed class Comparison
                 (seconds, bytes, flops) = (seconds + run.Trainer.Seconds, run.Trainer.Bytes, run.Trainer.Flops);
                 curve.AddRange(run.History.Select(h => new CurvePoint(seed, h.Flops, h.Bytes, h.Seconds, h.BitsPerByte)));
                 Send(index, seed, ComparisonPhase.Measuring, Done(seed + 0.9), planned.Steps, planned.Steps, curve[^1].BitsPerByte, run.Trainer.Bytes / run.Trainer.Seconds);
-                bits.Add(Evaluation.HeldOut(run.Model, corpus, options.Context, training.BatchSize).BitsPerByte);
+                bits.Add(Evaluation.HeldOut(run.Model, corpus, options.Context).BitsPerByte);
                 cancel.ThrowIfCancellationRequested();
                 recalls.Add(Recall.Measure(run.Model, corpus, RecallPassages, cancel));
                 if (seed == options.Seeds - 1)
