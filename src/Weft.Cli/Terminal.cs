@@ -26,6 +26,7 @@ internal sealed class Terminal
         {
             Console.Profile.Width = PlainWidth;
         }
+        IsTerminal = console is { Profile.Out.IsTerminal: true };
         IsLive = console is { Profile: { Out.IsTerminal: true, Capabilities: { Ansi: true, Interactive: true } } };
     }
 
@@ -59,6 +60,9 @@ internal sealed class Terminal
 
     /// <summary>For tables and the live view, on <see cref="Out"/>.</summary>
     public IAnsiConsole Console { get; }
+
+    /// <summary>Whether a person reads the output as it comes.</summary>
+    public bool IsTerminal { get; }
 
     /// <summary>Whether the output can be redrawn in place, so that a live view makes sense.</summary>
     public bool IsLive { get; }

@@ -90,7 +90,7 @@ internal sealed class GenerateCommand : WeftCommand
     private void Write(Generator generator, GenerationOptions options)
     {
         Sampler sampler = new(options);
-        using (Utf8TextWriter text = new(Terminal.Out))
+        using (Utf8TextWriter text = new(Terminal.IsTerminal ? new PrintableWriter(Terminal.Out) : Terminal.Out))
         {
             for (long i = 0; i < options.Tokens; i++)
             {
@@ -98,7 +98,7 @@ internal sealed class GenerateCommand : WeftCommand
                 text.Write(generator.Next(sampler));
             }
         }
-        if (Terminal.IsLive)
+        if (Terminal.IsTerminal)
         {
             Terminal.Out.WriteLine(); // so that the shell's prompt begins a line
         }

@@ -58,6 +58,20 @@ public class TrainingCommandTests
     }
 
     [Fact]
+    public void ATerminalGetsNoControlCharacters()
+    {
+        StringWriter output = new();
+        using (Weft.Models.Utf8TextWriter text = new(new Weft.Cli.PrintableWriter(output)))
+        {
+            foreach (byte b in "a\u001b[2Jü\u009b\u0007\n\t"u8)
+            {
+                text.Write(b);
+            }
+        }
+        Assert.Equal("a\uFFFD[2Jü\uFFFD\uFFFD\n\t", output.ToString());
+    }
+
+    [Fact]
     public void AnInterruptedRunSaysTheCommandThatGoesOn()
     {
         using TemporaryFolder folder = new();
