@@ -30,9 +30,10 @@ public static class RateSweep
         var points = new List<SweepPoint>();
         foreach (double factor in Factors)
         {
+            double rate = factor * (options.Rate ?? BlockTable.DefaultRate(config));
             var model = new LanguageModel(config, device, options.Seed);
-            using var trainer = new Trainer(model, corpus, options with { Budget = budget, Rate = options.Rate * factor });
-            points.Add(new SweepPoint(trainer.Options.Rate, Try(trainer)));
+            using var trainer = new Trainer(model, corpus, options with { Budget = budget, Rate = rate });
+            points.Add(new SweepPoint(rate, Try(trainer)));
         }
 
         SweepPoint best = points.Where(p => double.IsFinite(p.BitsPerByte)).MinBy(p => p.BitsPerByte) ?? points[0];

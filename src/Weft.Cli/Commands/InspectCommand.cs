@@ -102,7 +102,7 @@ internal sealed class InspectCommand : WeftCommand
         json.WriteStartObject("run");
         json.WriteString("corpus", run.CorpusName);
         json.WriteString("budget", run.Options.Budget.ToString());
-        json.WriteNumber("learning_rate", run.Options.Rate);
+        json.WriteNumber("learning_rate", run.Options.Rate!.Value); // a record always has one
         json.WriteNumber("step", run.Steps);
         json.WriteNumber("steps", run.TotalSteps);
         json.WriteBoolean("finished", run.IsDone);

@@ -88,7 +88,7 @@ internal sealed class TrainCommand : WeftCommand
         if (TrainingRun.Exists(path))
         {
             // Found when the run began, by a sweep or from the model's blocks.
-            double rate = isRateGiven && !sweep ? options.Rate : RunInfo.Read(path, config.Context)!.Options.Rate;
+            double? rate = isRateGiven && !sweep ? options.Rate : RunInfo.Read(path, config.Context)!.Options.Rate;
             return TrainingRun.Resume(path, device, corpus, config, options with { Rate = rate });
         }
         TrainingRun run = TrainingRun.Create(path, new LanguageModel(config, device, options.Seed), corpus, options);
