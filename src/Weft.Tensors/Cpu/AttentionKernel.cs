@@ -47,6 +47,81 @@ internal static unsafe class AttentionKernel
         }
     }
 
+    /// <summary>
+    /// The scores of one query a head, q [H d], with <paramref name="rows"/> keys: head h's go to s[h * sStride]. All heads of a row
+    /// are read before the next row: memory is walked in order, which is what decoding waits for.
+    /// </summary>
+    public static void Scores(in AttentionView view, float* q, float* keys, nint stride, int rows, float* s, int sStride)
+    {
+        if (Vector512.IsHardwareAccelerated) Scores<Simd512, Vector512<float>>(view.KeyHeads, view.Group, view.HeadDim, view.Scale, q, keys, stride, rows, s, sStride);
+        else if (Vector256.IsHardwareAccelerated) Scores<Simd256, Vector256<float>>(view.KeyHeads, view.Group, view.HeadDim, view.Scale, q, keys, stride, rows, s, sStride);
+        else Scores<Simd128, Vector128<float>>(view.KeyHeads, view.Group, view.HeadDim, view.Scale, q, keys, stride, rows, s, sStride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Scores<S, V>(int keyHeads, int group, int headDim, float scale, float* q, float* keys, nint stride, int rows, float* s, int sStride)
+        where S : struct, ISimd<V> where V : unmanaged
+    {
+        int whole = headDim / S.Count * S.Count, rest = headDim - whole;
+        for (int row = 0; row < rows; row++, keys += stride)
+        {
+            float* key = keys, query = q, score = s + row;
+            for (int keyHead = 0; keyHead < keyHeads; keyHead++, key += headDim)
+            {
+                for (int g = 0; g < group; g++, query += headDim, score += sStride)
+                {
+                    V sum = S.Zero;
+                    for (int i = 0; i < whole; i += S.Count)
+                    {
+                        sum = S.Fma(S.Load(query + i), S.Load(key + i), sum);
+                    }
+
+                    if (rest > 0)
+                    {
+                        sum = S.Fma(S.LoadPartial(query + whole, rest), S.LoadPartial(key + whole, rest), sum);
+                    }
+
+                    *score = scale * S.Sum(sum);
+                }
+            }
+        }
+    }
+
+    /// <summary>Adds p v of each head: y[h * yStride] += sum over rows of s[h * sStride + row] times the row's values; in the order of <see cref="Scores"/>.</summary>
+    public static void AddValues(in AttentionView view, float* s, int sStride, float* values, nint stride, int rows, float* y, int yStride)
+    {
+        if (Vector512.IsHardwareAccelerated) AddValues<Simd512, Vector512<float>>(view.KeyHeads, view.Group, view.HeadDim, s, sStride, values, stride, rows, y, yStride);
+        else if (Vector256.IsHardwareAccelerated) AddValues<Simd256, Vector256<float>>(view.KeyHeads, view.Group, view.HeadDim, s, sStride, values, stride, rows, y, yStride);
+        else AddValues<Simd128, Vector128<float>>(view.KeyHeads, view.Group, view.HeadDim, s, sStride, values, stride, rows, y, yStride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddValues<S, V>(int keyHeads, int group, int headDim, float* s, int sStride, float* values, nint stride, int rows, float* y, int yStride)
+        where S : struct, ISimd<V> where V : unmanaged
+    {
+        int whole = headDim / S.Count * S.Count, rest = headDim - whole;
+        for (int row = 0; row < rows; row++, values += stride)
+        {
+            float* value = values, score = s + row, sum = y;
+            for (int keyHead = 0; keyHead < keyHeads; keyHead++, value += headDim)
+            {
+                for (int g = 0; g < group; g++, score += sStride, sum += yStride)
+                {
+                    V p = S.Create(*score);
+                    for (int i = 0; i < whole; i += S.Count)
+                    {
+                        S.Store(S.Fma(p, S.Load(value + i), S.Load(sum + i)), sum + i);
+                    }
+
+                    if (rest > 0)
+                    {
+                        S.StorePartial(S.Fma(p, S.LoadPartial(value + whole, rest), S.LoadPartial(sum + whole, rest)), sum + whole, rest);
+                    }
+                }
+            }
+        }
+    }
+
     /// <summary>s[i] = e^(s[i] - max); returns the sum.</summary>
     public static float ExpSum(float* s, int n, float max) =>
         Vector512.IsHardwareAccelerated ? ExpSum<Simd512, Vector512<float>>(s, n, max) :

@@ -25,9 +25,6 @@ public sealed unsafe partial class CpuDevice
 
     private struct DecodeJob : IJob
     {
-        // Keys whose rows are read for all heads before the next ones': memory is walked in order.
-        private const int Block = 32;
-
         public AttentionView View;
         public long FirstRange;
         public int Ranges;
@@ -38,23 +35,18 @@ public sealed unsafe partial class CpuDevice
 
         public readonly void Run(int index, int worker)
         {
-            int batch = index / Ranges, headDim = View.HeadDim, group = View.Group;
+            int batch = index / Ranges, headDim = View.HeadDim;
             long range = FirstRange + (index % Ranges);
             long k0 = Math.Max(View.FirstKey(View.Position), range * DecodeRange), k1 = Math.Min(View.End, (range + 1) * DecodeRange);
             int keys = (int)(k1 - k0), size = ResultFloats(headDim);
             float* s = Scores + ((nint)worker * View.Heads * DecodeRange);
             float* results = Results + ((nint)index * View.Heads * size);
 
+            float* q = View.Q.At(batch, 0, 0);
             for (int i = 0; i < keys;)
             {
-                KeyRun run = Next(k0 + i, k1);
-                for (int keyHead = 0; keyHead < View.KeyHeads; keyHead++)
-                {
-                    int head = keyHead * group;
-                    SmallGemm.Dots(group, run.Count, headDim, View.Q.At(batch, 0, head * headDim), headDim,
-                        View.Keys(run, batch, keyHead), View.KeyStride(run), s + (head * DecodeRange) + i, DecodeRange, 0, View.Scale);
-                }
-
+                KeyRun run = View.Run(k0 + i, k1);
+                AttentionKernel.Scores(View, q, View.Keys(run, batch, 0), View.KeyStride(run), run.Count, s + i, DecodeRange);
                 i += run.Count;
             }
 
@@ -63,23 +55,16 @@ public sealed unsafe partial class CpuDevice
                 float* scores = s + (head * DecodeRange), result = results + (head * size);
                 result[0] = Simd.Max(keys, scores);
                 result[1] = AttentionKernel.ExpSum(scores, keys, result[0]);
+                new Span<float>(result + 16, headDim).Clear();
             }
 
             for (int i = 0; i < keys;)
             {
-                KeyRun run = Next(k0 + i, k1);
-                for (int keyHead = 0; keyHead < View.KeyHeads; keyHead++)
-                {
-                    int head = keyHead * group;
-                    SmallGemm.NN(group, headDim, run.Count, s + (head * DecodeRange) + i, DecodeRange,
-                        View.Values(run, batch, keyHead), View.ValueStride(run), results + (head * size) + 16, size, i == 0 ? 0 : 1);
-                }
-
+                KeyRun run = View.Run(k0 + i, k1);
+                AttentionKernel.AddValues(View, s + i, DecodeRange, View.Values(run, batch, 0), View.ValueStride(run), run.Count, results + 16, size);
                 i += run.Count;
             }
         }
-
-        private readonly KeyRun Next(long key, long end) => View.Run(key, Math.Min(end, key + Block));
     }
 
     /// <summary>One head's output: the ranges' sums, each scaled to the largest score of all.</summary>
