@@ -58,14 +58,14 @@ internal sealed class TrainCommand : WeftCommand
             Budget = given.GetValue(_budget) ?? Defaults.Budget,
             Context = context,
             BatchSize = given.GetValue(_batch) ?? Defaults.BatchSize,
-            Rate = given.GetValue(_rate) ?? BlockTable.DefaultRate(config),
+            Rate = given.GetValue(_rate),
             Schedule = Defaults.Schedule with { Kind = given.GetValue(_schedule) ?? Defaults.Schedule.Kind },
             Seed = seed,
         };
         using Corpus corpus = Corpus.Open(files);
         using Device device = Device.Open(given.GetValue(_threads) ?? 0);
         Terminal.Out.WriteLine($"{corpus.Name}: {Human.Bytes(corpus.Length)}, {Human.Bytes(corpus.HeldOutLength)} of it held out");
-        using TrainingRun run = Open(path, config, options, corpus, device, given.GetValue(_rate) is not null, given.GetValue(_sweep));
+        using TrainingRun run = Open(path, config, options, corpus, device, given.GetValue(_sweep));
         Terminal.Out.WriteLine($"{config.Name}: {Human.Count(run.Model.ParameterCount())} parameters, budget {options.Budget}, rate {run.Trainer.Options.Rate:R}");
         if (run.Trainer.IsDone)
         {
@@ -83,13 +83,13 @@ internal sealed class TrainCommand : WeftCommand
         return 0;
     }
 
-    private TrainingRun Open(string path, ModelConfig config, TrainingOptions options, Corpus corpus, Device device, bool isRateGiven, bool sweep)
+    private TrainingRun Open(string path, ModelConfig config, TrainingOptions options, Corpus corpus, Device device, bool sweep)
     {
         if (TrainingRun.Exists(path))
         {
-            // Found when the run began, by a sweep or from the model's blocks.
-            double? rate = isRateGiven && !sweep ? options.Rate : RunInfo.Read(path, config.Context)!.Options.Rate;
-            return TrainingRun.Resume(path, device, corpus, config, options with { Rate = rate });
+            // The sweep was made when the run began.
+            options = sweep ? options with { Rate = RunInfo.Read(path, config.Context)!.Options.Rate } : options;
+            return TrainingRun.Resume(path, device, corpus, config, options);
         }
         TrainingRun run = TrainingRun.Create(path, new LanguageModel(config, device, options.Seed), corpus, options);
         if (!sweep)

@@ -58,6 +58,20 @@ public class TrainingCommandTests
     }
 
     [Fact]
+    public void ASweepFindsTheRateOnceAndTheSameCommandGoesOn()
+    {
+        using TemporaryFolder folder = new();
+        string[] command = [.. Train(Corpus(folder), folder["run"], "12steps"), "--sweep"];
+        CommandResult first = WeftProgram.Run(command);
+        Assert.Equal("", first.Error);
+        Assert.Contains("rates and bits/byte: ", first.Out);
+        CommandResult second = WeftProgram.Run(command);
+        Assert.Equal("", second.Error);
+        Assert.Contains("is finished already", second.Out);
+        Assert.DoesNotContain("rates and bits/byte: ", second.Out);
+    }
+
+    [Fact]
     public void ATerminalGetsNoControlCharacters()
     {
         StringWriter output = new();
