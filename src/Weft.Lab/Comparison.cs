@@ -18,7 +18,6 @@ public sealed class Comparison
     /// <summary>The folder of the runs, beside the report.</summary>
     public const string RunsFolder = "weft-runs";
 
-    private const int StepBytes = 2048;          // bytes of a training step: small steps learn most from a small budget
     private const int RecallPassages = 8;
     private const double MeasuringSeconds = 12;  // of a model, roughly: for the estimate of the time left
 
@@ -37,10 +36,13 @@ public sealed class Comparison
         (this.corpus, this.options, send, this.device, this.cancel) = (corpus, options, progress, device, cancel);
         configs = [.. options.Models.Select(word => Presets.Resolve(word, knownBlocks: BlockTable.Names) with { Context = options.Context })];
         corpus.RequireContext(options.Context);
-        int batch = options.BatchSize > 0 ? options.BatchSize : Math.Max(1, StepBytes / options.Context);
         training = new TrainingOptions
         {
-            Budget = new Budget(BudgetKind.Steps, 1), BatchSize = batch, Context = options.Context, Evaluations = 10, EvaluationBytes = 1 << 16,
+            Budget = new Budget(BudgetKind.Steps, 1),
+            BatchSize = options.BatchSize,
+            Context = options.Context,
+            Evaluations = 10,
+            EvaluationBytes = 1 << 16,
         };
         runs = Path.Combine(options.Out, RunsFolder);
     }
@@ -96,7 +98,7 @@ public sealed class Comparison
     private void Prepare()
     {
         string key = string.Join("; ", [
-            $"corpus {corpus.Fingerprint}", $"budget {options.Budget?.ToString() ?? "default"}", $"batch {training.BatchSize} x {options.Context}",
+            $"corpus {corpus.Fingerprint}", $"budget {options.Budget?.ToString() ?? "default"}", $"batch {options.BatchSize?.ToString() ?? "default"} x {options.Context}",
             $"sweep {options.Sweep}", .. configs.Select(c => $"{c.Name} = {c.Blocks} at {c.Width}")]);
         if (ComparisonPlan.Find(runs, key) is { } found)
         {
@@ -106,11 +108,7 @@ public sealed class Comparison
         else
         {
             (double flops, PlannedModel[] models, string? note) = Planner.Plan(configs, corpus, device, options.Budget, training, cancel);
-            if (Directory.Exists(runs))
-            {
-                Directory.Delete(runs, recursive: true); // of another comparison: its report stays until this one's is written
-            }
-
+            KeepAside(runs);
             plan = new ComparisonPlan { Key = key, Flops = flops, Models = models };
             plan.Save(runs);
             if (note is not null)
@@ -125,6 +123,29 @@ public sealed class Comparison
             {
                 Sweep(i);
             }
+        }
+    }
+
+    /// <summary>Another comparison's runs are not thrown away with its report: they move to <c>weft-runs-before</c>, which keeps the last ones.</summary>
+    private void KeepAside(string folder)
+    {
+        string before = folder + "-before";
+        try
+        {
+            if (Directory.Exists(folder))
+            {
+                if (Directory.Exists(before))
+                {
+                    Directory.Delete(before, recursive: true);
+                }
+
+                Directory.Move(folder, before);
+                Send(0, 0, ComparisonPhase.Preparing, 0, note: $"the runs of the comparison before are now in {before}");
+            }
+        }
+        catch (Exception e) when (AtomicFile.IsFileProblem(e))
+        {
+            throw AtomicFile.Problem("move aside", folder, e);
         }
     }
 

@@ -27,8 +27,8 @@ public sealed record ComparisonOptions
     /// <summary>Worker threads; 0 for one a processor.</summary>
     public int Threads { get; init; }
 
-    /// <summary>The sequences of a training step; 0: as many as make 2,048 bytes.</summary>
-    public int BatchSize { get; init; }
+    /// <summary>The sequences of a training step; null: as many as make about 512 bytes.</summary>
+    public int? BatchSize { get; init; }
 
     /// <summary>The command line that asked for this, for the report.</summary>
     public string Command { get; init; } = "weft compare";

@@ -43,7 +43,15 @@ internal sealed record ComparisonPlan
 
     public void Save(string folder)
     {
-        Directory.CreateDirectory(folder);
+        try
+        {
+            Directory.CreateDirectory(folder);
+        }
+        catch (Exception e) when (AtomicFile.IsFileProblem(e))
+        {
+            throw AtomicFile.Problem("write to", folder, e);
+        }
+
         AtomicFile.WriteAllText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, PlanJson.Default.ComparisonPlan) + "\n");
     }
 }
@@ -76,11 +84,11 @@ internal static class Planner
     public static (double Flops, PlannedModel[] Models, string? Note) Plan(
         IReadOnlyList<ModelConfig> configs, Corpus corpus, Device device, Budget? asked, TrainingOptions options, CancellationToken cancel)
     {
-        (double Flops, double Seconds)[] steps = [.. configs.Select(config => MeasureStep(config, corpus, device, options, cancel))];
+        (double Flops, double Seconds, long Bytes)[] steps = [.. configs.Select(config => MeasureStep(config, corpus, device, options, cancel))];
         Budget budget = asked ?? new Budget(BudgetKind.Flops, DefaultFlops);
         if (budget.Kind is BudgetKind.Data or BudgetKind.Steps)
         {
-            double count = budget.Kind == BudgetKind.Steps ? budget.Amount : budget.Amount / (options.BatchSize * (double)options.Context!);
+            double count = budget.Kind == BudgetKind.Steps ? budget.Amount : budget.Amount / steps[0].Bytes;
             return (double.NaN, [.. configs.Zip(steps, (c, s) => Row(c, s, count))], null);
         }
 
@@ -97,13 +105,13 @@ internal static class Planner
 
         return (flops, [.. configs.Zip(steps, (c, s) => Row(c, s, flops / s.Flops))], note);
 
-        PlannedModel Row(ModelConfig config, (double Flops, double Seconds) step, double count) => count >= 1
+        PlannedModel Row(ModelConfig config, (double Flops, double Seconds, long Bytes) step, double count) => count >= 1
             ? new PlannedModel((long)count, step.Flops, step.Seconds, BlockTable.DefaultRate(config), null)
             : throw new InputException($"--budget {budget} does not pay one step of '{config.Name}', which takes {Human.Flops(step.Flops)} FLOPs, "
-                + $"{options.BatchSize * (long)options.Context!} bytes and {Human.Duration(step.Seconds)} here; give more, or a smaller --context");
+                + $"{step.Bytes} bytes and {Human.Duration(step.Seconds)} here; give more, or a smaller --context");
     }
 
-    private static (double Flops, double Seconds) MeasureStep(ModelConfig config, Corpus corpus, Device device, TrainingOptions options, CancellationToken cancel)
+    private static (double Flops, double Seconds, long Bytes) MeasureStep(ModelConfig config, Corpus corpus, Device device, TrainingOptions options, CancellationToken cancel)
     {
         var model = new LanguageModel(config, device, 1);
         using var trainer = new Trainer(model, corpus, options with { Budget = new Budget(BudgetKind.Steps, WarmUpSteps + TimedSteps), Rate = 1e-5 });
@@ -116,6 +124,6 @@ internal static class Planner
             best = i < WarmUpSteps ? best : Math.Min(best, Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
 
-        return ((double)trainer.Flops / trainer.Steps, best);
+        return ((double)trainer.Flops / trainer.Steps, best, trainer.BytesPerStep);
     }
 }

@@ -54,7 +54,7 @@ public static class RateSweep
                         progress(new ComparisonProgress(0, config.Name, 0, ComparisonPhase.Sweeping, fraction, step.Step, trainer.TotalSteps, pace.Loss, trainer.Bytes / trainer.Seconds, null));
                     }
                 });
-                return Evaluation.HeldOut(trainer.Model, corpus, trainer.Context, options.BatchSize, options.EvaluationBytes).BitsPerByte;
+                return Evaluation.HeldOut(trainer.Model, corpus, trainer.Context, atMost: options.EvaluationBytes).BitsPerByte;
             }
             catch (TrainingDivergedException)
             {

@@ -41,7 +41,7 @@ internal sealed class Learner : IDisposable
     {
         double loss = 0;
         int bytes = micro * (context + 1);
-        float share = 1f / (options.BatchSize * context);
+        float share = 1f / (options.BatchSize!.Value * context);
         while (!windows.IsEmpty)
         {
             Cut(windows[..bytes]);

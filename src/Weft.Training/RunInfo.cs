@@ -10,7 +10,7 @@ public sealed record RunInfo
     {
         (CorpusName, Options, Steps, TotalSteps, Flops, Seconds, History) =
             (record.CorpusName, record.Options, record.Steps, record.TotalSteps, record.Flops, record.Seconds, record.History);
-        Bytes = record.Steps * record.Options.BatchSize * (record.Options.Context ?? context);
+        Bytes = record.Steps * record.Options.BatchSize!.Value * (record.Options.Context ?? context);
     }
 
     /// <summary>What it trains on.</summary>

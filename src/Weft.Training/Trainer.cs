@@ -40,7 +40,7 @@ public sealed class Trainer : IDisposable
 
         options = options.For(model.Config);
         (Model, Corpus, Options, Context) = (model, corpus, options, options.Context!.Value);
-        batches = new ByteBatches(corpus, options.BatchSize, Context, options.Seed);
+        batches = new ByteBatches(corpus, options.BatchSize!.Value, Context, options.Seed);
         windows = new byte[batches.BytesPerBatch];
         TotalSteps = Options.Budget.Kind switch
         {
@@ -73,7 +73,7 @@ public sealed class Trainer : IDisposable
     public bool IsDone => Steps > 0 && Steps >= TotalSteps;
 
     /// <summary>The bytes that one step learns to predict.</summary>
-    public long BytesPerStep => (long)Options.BatchSize * Context;
+    public long BytesPerStep => (long)Options.BatchSize!.Value * Context;
 
     /// <summary>The bytes learned from so far, repetitions included.</summary>
     public long Bytes => Steps * BytesPerStep;

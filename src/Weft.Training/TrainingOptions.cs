@@ -13,6 +13,7 @@ namespace Weft.Training;
 public sealed record TrainingOptions
 {
     private const int MicroBytes = 256;
+    private const int StepBytes = 512;
 
     /// <summary>How long to train.</summary>
     public required Budget Budget { get; init; }
@@ -42,8 +43,15 @@ public sealed record TrainingOptions
     /// <summary>The length to which longer gradients are cut; 0 for never.</summary>
     public double Clip { get; init => field = Check.Within(value, 0, 1e9, "clip", "the longest gradient, or 0"); } = 1;
 
-    /// <summary>Sequences a step.</summary>
-    public int BatchSize { get; init => field = Check.Within(value, 1, 1 << 20, "batch", "the sequences a step"); } = 8;
+    /// <summary>
+    /// Sequences a step; null for as many as make about 512 bytes: on small budgets many small steps learn more than few large ones
+    /// (docs/measurements.md).
+    /// </summary>
+    public int? BatchSize
+    {
+        get;
+        init => field = value is { } batch ? Check.Within(batch, 1, 1 << 20, "batch", "the sequences a step") : null;
+    }
 
     /// <summary>
     /// Sequences at a time, gradients added up: less memory, more of it in the caches. Divides the batch; 0 for as many as make about 256
@@ -75,18 +83,18 @@ public sealed record TrainingOptions
     /// <exception cref="InputException">They do not fit together.</exception>
     internal TrainingOptions For(ModelConfig model)
     {
-        int context = Context ?? model.Context, micro = MicroBatch;
+        int context = Context ?? model.Context, batch = BatchSize ?? Math.Max(1, StepBytes / context), micro = MicroBatch;
         if (micro == 0)
         {
-            micro = Math.Clamp(MicroBytes / context, 1, BatchSize);
-            while (BatchSize % micro != 0)
+            micro = Math.Clamp(MicroBytes / context, 1, batch);
+            while (batch % micro != 0)
             {
                 micro--;
             }
         }
 
-        return BatchSize % micro == 0 ? this with { Rate = Rate ?? BlockTable.DefaultRate(model), Context = context, MicroBatch = micro }
-            : throw new InputException($"a micro-batch of {micro} does not divide the batch of {BatchSize}");
+        return batch % micro == 0 ? this with { Rate = Rate ?? BlockTable.DefaultRate(model), Context = context, BatchSize = batch, MicroBatch = micro }
+            : throw new InputException($"a micro-batch of {micro} does not divide the batch of {batch}");
     }
 
     private static readonly string[] Names = ["cosine", "wsd", "wsd-sqrt", "constant"]; // in the order of ScheduleKind
@@ -105,7 +113,7 @@ public sealed record TrainingOptions
         Real("epsilon", o => o.Epsilon, (o, v) => o with { Epsilon = v }),
         Real("decay", o => o.Decay, (o, v) => o with { Decay = v }),
         Real("clip", o => o.Clip, (o, v) => o with { Clip = v }),
-        Whole("batch", o => o.BatchSize, (o, v) => o with { BatchSize = checked((int)v) }),
+        Whole("batch", o => o.BatchSize!.Value, (o, v) => o with { BatchSize = checked((int)v) }),
         Whole("micro-batch", o => o.MicroBatch, (o, v) => o with { MicroBatch = checked((int)v) }),
         Whole("context", o => o.Context!.Value, (o, v) => o with { Context = checked((int)v) }),
         ("seed", true, o => o.Seed.ToString(CultureInfo.InvariantCulture), (o, t) => o with { Seed = ulong.Parse(t, NumberStyles.None, CultureInfo.InvariantCulture) }),

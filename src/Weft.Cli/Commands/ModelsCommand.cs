@@ -12,15 +12,6 @@ internal sealed class ModelsCommand(Terminal terminal) : WeftCommand(terminal, "
     new Example("weft compare --models mamba2,window,\"(3*mamba2 attention)*2\"", "presets and patterns, side by side"),
     new Example("weft train notes.txt --model \"(3*mamba2 attention[heads=8])*4\" --out run", "a pattern with an option"))
 {
-    // A block's one line; what a block does in full stands in its own file.
-    private static readonly Dictionary<string, string> BlockLines = new()
-    {
-        ["attention"] = "softmax attention with rotary positions: [heads=4, kv-heads=2, window=128]",
-        ["mamba2"] = "state-space duality: a matrix state that decays by a scalar a head: [state=64, expand=2]",
-        ["gated-deltanet"] = "the gated delta rule: a matrix state corrected by what it already holds: [heads=4, expand-v=2]",
-        ["swiglu"] = "a gated MLP between mixers: [hidden=352]",
-    };
-
     private static readonly string[] PatternNotes =
     [
         "A pattern lists blocks from first to last: \"(3*mamba2 attention)*2\" is three mamba2 and one attention, twice.",
@@ -46,7 +37,7 @@ internal sealed class ModelsCommand(Terminal terminal) : WeftCommand(terminal, "
         {
             ModelConfig config = Presets.Resolve(name, Presets.DefaultWidth, BlockTable.Names);
             Mixer mixer = new LanguageModel(config, device, seed: 1).Blocks[0].Mixer;
-            blocks.AddRow(Tables.Cells(name, Human.Count(mixer.ParameterCount()), StateGrowth.Of(mixer), BlockLines.GetValueOrDefault(name, "")));
+            blocks.AddRow(Tables.Cells(name, Human.Count(mixer.ParameterCount()), StateGrowth.Of(mixer), BlockTable.LineOf(name)));
         }
         Terminal.Console.Write(blocks);
         Terminal.Out.WriteLine($"Blocks are shown at width {Presets.DefaultWidth}.");

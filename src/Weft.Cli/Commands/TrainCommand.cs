@@ -20,7 +20,7 @@ internal sealed class TrainCommand : WeftCommand
     private readonly Option<int?> _width = Settings.Whole("--width", "N", $"channels of the model (default: the preset's or file's; {Presets.DefaultWidth} for a pattern)", 1, 1 << 16);
     private readonly Option<Budget?> _budget = Settings.Budget($"how long to train: 60s, 3e13flop or 20MB of text (default {DefaultBudget})");
     private readonly Option<int?> _context = Settings.Context("the model's");
-    private readonly Option<int?> _batch = Settings.Whole("--batch", "N", $"sequences of a step (default {Defaults.BatchSize})", 1, 1 << 20);
+    private readonly Option<int?> _batch = Settings.Whole("--batch", "N", $"sequences of a step (default: as many as make 512 bytes)", 1, 1 << 20);
     private readonly Option<double?> _rate = Settings.Real("--rate", "R", "peak learning rate (default: what suits the model's blocks and width)", 0, 10);
     private readonly Option<ScheduleKind?> _schedule = Settings.Parsed<ScheduleKind?>("--schedule", "S",
         "how the rate goes: cosine, wsd or constant (default cosine)", text => TrainingOptions.ParseSchedule(text));
@@ -57,7 +57,7 @@ internal sealed class TrainCommand : WeftCommand
         {
             Budget = given.GetValue(_budget) ?? Defaults.Budget,
             Context = context,
-            BatchSize = given.GetValue(_batch) ?? Defaults.BatchSize,
+            BatchSize = given.GetValue(_batch),
             Rate = given.GetValue(_rate),
             Schedule = Defaults.Schedule with { Kind = given.GetValue(_schedule) ?? Defaults.Schedule.Kind },
             Seed = seed,

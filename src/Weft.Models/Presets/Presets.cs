@@ -14,11 +14,11 @@ public static class Presets
     /// <summary>Every preset, in the order in which they are shown. One row each: name, description, width, pattern.</summary>
     public static IReadOnlyList<Preset> All { get; } =
     [
-        Row("transformer", "Attention over the whole context and SwiGLU, in turn", 128, "(attention swiglu)*4"),
-        Row("mamba2", "State-space layers only: a state of fixed size", 128, "mamba2*7"),
-        Row("hybrid", "Three Mamba-2 layers to one of attention", 128, "(3*mamba2 attention)*2"),
-        Row("gated-deltanet", "Gated delta rule, a state that is written by correction, and SwiGLU", 128, "(gated-deltanet swiglu)*4"),
-        Row("window", "Attention over the last 128 bytes only, and SwiGLU", 128, "(attention[window=128] swiglu)*4"),
+        Row("transformer", "Attention over the whole context and SwiGLU, in turn", 96, "(attention[head-dim=32] swiglu)*4"),
+        Row("mamba2", "State-space layers only: a state of fixed size", 96, "mamba2[state=64]*6"),
+        Row("hybrid", "Three Mamba-2 layers to one of attention", 96, "(3*mamba2[state=64] attention[head-dim=32])*2"),
+        Row("gated-deltanet", "Gated delta rule, a state that is written by correction, and SwiGLU", 96, "(gated-deltanet swiglu)*3"),
+        Row("window", "Attention over the last 128 bytes only, and SwiGLU", 96, "(attention[head-dim=32, window=128] swiglu)*4"),
     ];
 
     /// <summary>The preset of that name, or null.</summary>

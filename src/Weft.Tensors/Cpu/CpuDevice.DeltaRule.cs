@@ -8,8 +8,12 @@ public sealed unsafe partial class CpuDevice
     {
         DeltaRuleJob job = new()
         {
-            X = new DeltaRulePlan(inputs), O = new Strided(o), Initial = initial is null ? null : initial.Pointer, Final = final.Pointer,
-            States = saved is null ? null : saved.Value.States.Pointer, Errors = saved is null ? null : saved.Value.Errors.Pointer,
+            X = new DeltaRulePlan(inputs),
+            O = new Strided(o),
+            Initial = initial is null ? null : initial.Pointer,
+            Final = final.Pointer,
+            States = saved is null ? null : saved.Value.States.Pointer,
+            Errors = saved is null ? null : saved.Value.Errors.Pointer,
         };
         job.X.SetScratch(Pool, DeltaRuleKernel.Scratch(job.X.Longest, job.X.KeyWidth, job.X.ValueWidth));
         Pool.Run(ref job, inputs.Batch * inputs.Heads);
@@ -20,11 +24,19 @@ public sealed unsafe partial class CpuDevice
     {
         DeltaRuleBackwardJob job = new()
         {
-            X = new DeltaRulePlan(inputs), Do = new Strided(@do), DFinal = dfinal is null ? null : dfinal.Pointer,
-            States = saved.States.Pointer, Errors = saved.Errors.Pointer, DInitial = new Strided(grads.Initial),
+            X = new DeltaRulePlan(inputs),
+            Do = new Strided(@do),
+            DFinal = dfinal is null ? null : dfinal.Pointer,
+            States = saved.States.Pointer,
+            Errors = saved.Errors.Pointer,
+            DInitial = new Strided(grads.Initial),
             To = new DeltaRuleHeadGrads
             {
-                Q = new Strided(grads.Q), K = new Strided(grads.K), V = new Strided(grads.V), Beta = new Strided(grads.Beta), Decay = new Strided(grads.LogDecay),
+                Q = new Strided(grads.Q),
+                K = new Strided(grads.K),
+                V = new Strided(grads.V),
+                Beta = new Strided(grads.Beta),
+                Decay = new Strided(grads.LogDecay),
             },
         };
         job.X.SetScratch(Pool, DeltaRuleKernel.BackwardScratch(job.X.Longest, job.X.KeyWidth, job.X.ValueWidth) + job.X.StateSize + (job.X.Longest * job.X.ValueWidth));
@@ -69,8 +81,14 @@ public sealed unsafe partial class CpuDevice
             long row = (long)batch * Time;
             return new DeltaRuleHead
             {
-                Q = q.From(row, KeyColumn(head)), K = k.From(row, KeyColumn(head)), V = v.From(row, head * ValueWidth),
-                Beta = beta.From(row, head), Decay = decay.From(row, head), KeyWidth = KeyWidth, ValueWidth = ValueWidth, Scale = scale,
+                Q = q.From(row, KeyColumn(head)),
+                K = k.From(row, KeyColumn(head)),
+                V = v.From(row, head * ValueWidth),
+                Beta = beta.From(row, head),
+                Decay = decay.From(row, head),
+                KeyWidth = KeyWidth,
+                ValueWidth = ValueWidth,
+                Scale = scale,
             };
         }
 
@@ -176,8 +194,11 @@ public sealed unsafe partial class CpuDevice
             Strided q = To.Q.From(row, X.KeyColumn(head)), k = To.K.From(row, X.KeyColumn(head));
             var to = new DeltaRuleHeadGrads
             {
-                Q = new Strided(q.At, q.Stride, q.Add || addKeys), K = new Strided(k.At, k.Stride, k.Add || addKeys),
-                V = To.V.From(row, head * dv), Beta = To.Beta.From(row, head), Decay = To.Decay.From(row, head),
+                Q = new Strided(q.At, q.Stride, q.Add || addKeys),
+                K = new Strided(k.At, k.Stride, k.Add || addKeys),
+                V = To.V.From(row, head * dv),
+                Beta = To.Beta.From(row, head),
+                Decay = To.Decay.From(row, head),
             };
 
             float* ds = X.Scratch(worker), zeros = ds + size, scratch = zeros + (X.Longest * dv);

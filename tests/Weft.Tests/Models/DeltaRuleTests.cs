@@ -39,8 +39,12 @@ public sealed class DeltaRuleTests : IDisposable
         DeltaRuleReference x = DeltaRuleReference.Random(20, batch, time, heads, keyHeads, dk, dv, decay, initial);
         var shapes = new Dictionary<string, Shape>
         {
-            ["q"] = new(batch, time, keyHeads * dk), ["k"] = new(batch, time, keyHeads * dk), ["v"] = new(batch, time, heads * dv),
-            ["beta"] = new(batch, time, heads), ["g"] = new(batch, time, heads), ["initial_state"] = new(batch, heads, dk, dv),
+            ["q"] = new(batch, time, keyHeads * dk),
+            ["k"] = new(batch, time, keyHeads * dk),
+            ["v"] = new(batch, time, heads * dv),
+            ["beta"] = new(batch, time, heads),
+            ["g"] = new(batch, time, heads),
+            ["initial_state"] = new(batch, heads, dk, dv),
         };
         var inputs = new Dictionary<string, float[]> { ["q"] = x.Q, ["k"] = x.K, ["v"] = x.V, ["beta"] = x.Beta };
         if (x.LogDecay is not null)
@@ -73,8 +77,12 @@ public sealed class DeltaRuleTests : IDisposable
         const int batch = 2, time = 37, heads = 2, dk = 8, dv = 6;
         var shapes = new Dictionary<string, Shape>
         {
-            ["q"] = new(batch, time, heads * dk), ["k"] = new(batch, time, heads * dk), ["v"] = new(batch, time, heads * dv),
-            ["beta"] = new(batch, time, heads), ["g"] = new(batch, time, heads), ["initial_state"] = new(batch, heads, dk, dv),
+            ["q"] = new(batch, time, heads * dk),
+            ["k"] = new(batch, time, heads * dk),
+            ["v"] = new(batch, time, heads * dv),
+            ["beta"] = new(batch, time, heads),
+            ["g"] = new(batch, time, heads),
+            ["initial_state"] = new(batch, heads, dk, dv),
         };
         Dictionary<string, float[]> inputs = shapes.Keys.Where(n => file.Contains($"in.{n}")).ToDictionary(n => n, n => Read($"in.{n}", shapes[n].Count));
         Dictionary<string, float[]> actual = Run(chunked, inputs, shapes, heads, 0.3535533905932738f, Read("do", shapes["v"].Count), Read("ds", shapes["initial_state"].Count));

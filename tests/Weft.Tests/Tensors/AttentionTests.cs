@@ -1,7 +1,7 @@
-using Weft.Tests.Laws;
 using Weft.Models;
 using Weft.Tensors;
 using Weft.Tensors.Cpu;
+using Weft.Tests.Laws;
 
 namespace Weft.Tests.Tensors;
 

@@ -57,8 +57,16 @@ internal sealed class DeltaRuleReference
 
         return new DeltaRuleReference
         {
-            Batch = batch, Time = time, Heads = heads, KeyHeads = keyHeads, KeyWidth = dk, ValueWidth = dv, Scale = 1 / Math.Sqrt(dk),
-            Q = Unit((long)batch * time * keyHeads * dk), K = Unit((long)batch * time * keyHeads * dk), V = Draw((long)batch * time * heads * dv),
+            Batch = batch,
+            Time = time,
+            Heads = heads,
+            KeyHeads = keyHeads,
+            KeyWidth = dk,
+            ValueWidth = dv,
+            Scale = 1 / Math.Sqrt(dk),
+            Q = Unit((long)batch * time * keyHeads * dk),
+            K = Unit((long)batch * time * keyHeads * dk),
+            V = Draw((long)batch * time * heads * dv),
             Beta = Uniform((long)batch * time * heads, maxBeta),
             LogDecay = decay < 0 ? null : Array.ConvertAll(Uniform((long)batch * time * heads, decay), a => -a),
             Initial = initial ? Draw((long)batch * heads * dk * dv) : null,

@@ -1,6 +1,6 @@
-using Weft.Tests.Laws;
 using Weft.Tensors;
 using Weft.Tensors.Cpu;
+using Weft.Tests.Laws;
 
 namespace Weft.Tests.Tensors;
 
