@@ -182,6 +182,7 @@ public sealed class Comparison
                 curve.AddRange(run.History.Select(h => new CurvePoint(seed, h.Flops, h.Bytes, h.Seconds, h.BitsPerByte)));
                 Send(index, seed, ComparisonPhase.Measuring, Done(seed + 0.9), planned.Steps, planned.Steps, curve[^1].BitsPerByte, run.Trainer.Bytes / run.Trainer.Seconds);
                 bits.Add(Evaluation.HeldOut(run.Model, corpus, options.Context).BitsPerByte);
+                curve[^1] = curve[^1] with { BitsPerByte = bits[^1] }; // the end of the curve is the figure of the table: all held-out bytes, not a sample
                 cancel.ThrowIfCancellationRequested();
                 recalls.Add(Recall.Measure(run.Model, corpus, RecallPassages, cancel));
                 if (seed == options.Seeds - 1)

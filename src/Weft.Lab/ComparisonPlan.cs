@@ -77,7 +77,8 @@ internal static class Planner
     /// <summary>Where the default would take longer than this for a model, all models get less.</summary>
     public const double DefaultSeconds = 75;
 
-    private const int WarmUpSteps = 2, TimedSteps = 3;
+    private const double MeasuredSeconds = 2;
+    private const int MostSteps = 10_000;
 
     /// <summary>Measures a step of each model, and divides the budget by it.</summary>
     /// <exception cref="InputException">The budget does not pay one step.</exception>
@@ -114,16 +115,19 @@ internal static class Planner
     private static (double Flops, double Seconds, long Bytes) MeasureStep(ModelConfig config, Corpus corpus, Device device, TrainingOptions options, CancellationToken cancel)
     {
         var model = new LanguageModel(config, device, 1);
-        using var trainer = new Trainer(model, corpus, options with { Budget = new Budget(BudgetKind.Steps, WarmUpSteps + TimedSteps), Rate = 1e-5 });
-        double best = double.PositiveInfinity;
-        for (int i = 0; i < WarmUpSteps + TimedSteps; i++)
+        using var trainer = new Trainer(model, corpus, options with { Budget = new Budget(BudgetKind.Steps, MostSteps), Rate = 1e-5 });
+        var times = new List<double>();
+        long start = Stopwatch.GetTimestamp();
+        while (times.Count < 4 || (Stopwatch.GetElapsedTime(start).TotalSeconds < MeasuredSeconds && times.Count < MostSteps))
         {
             cancel.ThrowIfCancellationRequested();
-            long start = Stopwatch.GetTimestamp();
+            long before = Stopwatch.GetTimestamp();
             trainer.Step();
-            best = i < WarmUpSteps ? best : Math.Min(best, Stopwatch.GetElapsedTime(start).TotalSeconds);
+            times.Add(Stopwatch.GetElapsedTime(before).TotalSeconds);
         }
 
-        return ((double)trainer.Flops / trainer.Steps, best, trainer.BytesPerStep);
+        // The first steps run code that is still being compiled: the last third tells the speed.
+        double[] settled = [.. times.Skip(times.Count * 2 / 3).Order()];
+        return ((double)trainer.Flops / trainer.Steps, settled[settled.Length / 2], trainer.BytesPerStep);
     }
 }

@@ -17,34 +17,37 @@ public static class Evaluation
 {
     private const int FastBytes = 512;
 
-    /// <summary>Scores the held-out part of a corpus, or its first <paramref name="atMost"/> bytes.</summary>
+    /// <summary>Scores the held-out part of a corpus, or a sample of it: windows at equal distances that have about <paramref name="atMost"/> bytes together.</summary>
     /// <param name="model">The model.</param>
     /// <param name="corpus">The corpus.</param>
     /// <param name="context">The bytes of a window; 0 for the model's own context.</param>
     /// <param name="batch">The windows read at a time; 0 for as many as make about 512 bytes, which measured fastest. It changes no more than rounding.</param>
-    /// <param name="atMost">The most bytes to read.</param>
+    /// <param name="atMost">The most bytes to score, a window at least.</param>
     public static Score HeldOut(LanguageModel model, Corpus corpus, int context = 0, int batch = 0, long atMost = long.MaxValue)
     {
         ArgumentNullException.ThrowIfNull(corpus);
-        return BitsPerByte(model, corpus, corpus.TrainLength, Math.Min(corpus.HeldOutLength, atMost), context, batch);
+        return BitsPerByte(model, corpus, corpus.TrainLength, corpus.HeldOutLength, context, batch, atMost);
     }
 
     /// <summary>Scores the <paramref name="length"/> bytes of a corpus from <paramref name="offset"/> on, the first of them excepted.</summary>
     /// <exception cref="InputException">There are fewer than 2 bytes, or they cannot be read.</exception>
-    public static Score BitsPerByte(LanguageModel model, Corpus corpus, long offset, long length, int context = 0, int batch = 0)
+    public static Score BitsPerByte(LanguageModel model, Corpus corpus, long offset, long length, int context = 0, int batch = 0) =>
+        BitsPerByte(model, corpus, offset, length, context, batch, long.MaxValue);
+
+    private static Score BitsPerByte(LanguageModel model, Corpus corpus, long offset, long length, int context, int batch, long atMost)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(corpus);
         ArgumentOutOfRangeException.ThrowIfNegative(context);
         ArgumentOutOfRangeException.ThrowIfNegative(batch);
-        long scored = length - 1;
-        if (scored < 1)
+        long predicted = length - 1, scored = 0;
+        if (predicted < 1)
         {
             throw new InputException($"{length} bytes are too few to evaluate on; 2 are the least");
         }
 
-        int time = (int)Math.Min(context == 0 ? model.Config.Context : context, scored);
-        long windows = (scored + time - 1) / time;
+        int time = (int)Math.Min(context == 0 ? model.Config.Context : context, predicted);
+        long all = (predicted + time - 1) / time, windows = Math.Clamp(atMost / time, 1, all);
         int rows = (int)Math.Min(batch == 0 ? Math.Max(1, FastBytes / time) : batch, windows);
         var bytes = new byte[time + 1];
         int[] inputs = new int[rows * time], targets = new int[rows * time];
@@ -59,8 +62,9 @@ public static class Evaluation
             Array.Fill(targets, -1);
             for (int row = 0; row < rows && first + row < windows; row++)
             {
-                long at = (first + row) * time;
-                int count = (int)Math.Min(time, scored - at);
+                long at = (long)((Int128)(first + row) * all / windows) * time;
+                int count = (int)Math.Min(time, predicted - at);
+                scored += count;
                 corpus.Read(offset + at, bytes.AsSpan(0, count + 1));
                 for (int t = 0; t < count; t++)
                 {
