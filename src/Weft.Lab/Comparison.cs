@@ -80,7 +80,7 @@ public sealed class Comparison
         {
             Created = DateTimeOffset.Now,
             Corpus = new CorpusInfo(corpus.Name, corpus.Length, corpus.TrainLength, corpus.HeldOutLength),
-            Budget = new BudgetInfo(options.Budget?.ToString() ?? $"default, {Human.Flops(plan.Flops)} FLOPs", flops),
+            Budget = new BudgetInfo(options.Budget?.ToString() ?? $"default, {Human.Flops(plan.Flops)} FLOPs", flops, double.IsNaN(plan.Flops) ? "bytes" : "flops"),
             Context = options.Context,
             Seeds = options.Seeds,
             Machine = new MachineInfo(Machine.Processor, Environment.ProcessorCount, device.Threads, device.InstructionSet, RuntimeInformation.OSDescription, RuntimeInformation.FrameworkDescription),

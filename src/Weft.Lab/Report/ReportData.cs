@@ -77,8 +77,9 @@ public sealed record CorpusInfo(string Name, long Bytes, long TrainBytes, long H
 
 /// <summary>The training budget.</summary>
 /// <param name="Text">As the person gave it, such as <c>60s</c> or <c>3e13flop</c>.</param>
-/// <param name="Flops">The counted training FLOPs that each model was given.</param>
-public sealed record BudgetInfo(string Text, double Flops);
+/// <param name="Flops">The counted training FLOPs that each model was given; the most that one took, where bytes were matched instead.</param>
+/// <param name="Matched">What is equal for all models: <c>flops</c>, or <c>bytes</c>.</param>
+public sealed record BudgetInfo(string Text, double Flops, string Matched = "flops");
 
 /// <summary>The machine that the figures in seconds belong to.</summary>
 /// <param name="Cpu">The processor's name.</param>

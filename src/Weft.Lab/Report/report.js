@@ -89,7 +89,7 @@ const gain = (m, chosen) => mean(m.recall.filter(chosen).map(r => r.first - r.se
 function writeText() {
   const c = report.corpus, names = new Intl.ListFormat("en-GB").format(models.map(m => m.name));
   byId("title").textContent = models.length > 1 ? `Which model suits ${c.name}?` : `${models[0]?.name ?? "No model"} on ${c.name}`;
-  byId("setting").textContent = `${names}: ${models.length > 1 ? "each " : ""}trained on ${bytes(c.train_bytes)} with ${power(report.budget.flops)} floating-point operations`
+  byId("setting").textContent = `${names}: ${models.length > 1 ? "each " : ""}trained on ${bytes(c.train_bytes)} with ${report.budget.matched === "bytes" ? "the same amount of data" : `${power(report.budget.flops)} floating-point operations`}`
     + `${report.budget.text ? ` (budget “${report.budget.text}”)` : ""}, ${count(report.seeds, "seed")}${models.length > 1 ? " each" : ""}, and measured on ${bytes(c.held_out_bytes)} of text that no model had seen.`;
   definitions(byId("findings"), report.findings.map((text, i) => {
     const at = text.indexOf(": ");
@@ -97,7 +97,7 @@ function writeText() {
   }));
   const longest = Math.max(0, ...models.flatMap(m => m.decode.filter(d => d.measured).map(d => d.context)));
   definitions(byId("method"), [
-    ["Equal budget", `Every model trains until its counted floating-point operations, forward and backward, reach ${power(report.budget.flops)}. They are counted from each layer's shapes, not timed, so that a faster machine or kernel changes the seconds and not the result.`],
+    ["Equal budget", report.budget.matched === "bytes" ? `Every model reads the same number of training bytes. What that costs differs: the table's FLOPs are counted from each layer's shapes.` : `Every model trains until its counted floating-point operations, forward and backward, reach ${power(report.budget.flops)}. They are counted from each layer's shapes, not timed, so that a faster machine or kernel changes the seconds and not the result.`],
     ["Held-out text", `${whole(c.held_out_bytes)} of the corpus's ${whole(c.bytes)} bytes are kept out of training; every bits/byte here is measured on them, the points along the learning curves (not the last ones) on a sample from all over them. The models read raw bytes, ${whole(report.context)} at a time in training, so one token is one byte. The compressors get the same held-out text and nothing else.`],
     ["Seeds", many ? `${whole(report.seeds)} runs per model from different random starts; figures are means, “±” is half the distance between the best and the worst run.` : "One run per model: how much another random start would change is not known."],
     ["Decoding", `One sequence, one token after another; the speed is that of the median token. Before the timing the state is filled with made-up content as long as the context shown, which costs a step the same time as text does${longest ? `. The longest context timed is ${tokens(longest)} tokens; past what was timed, the time of a token is computed as growing with the bytes of state it reads` : ""}. State bytes are exact at every context: they follow from the state's shapes.`],
