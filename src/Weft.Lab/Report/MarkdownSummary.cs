@@ -17,7 +17,7 @@ public static class MarkdownSummary
         DecodePoint[] ends = shown.Count < 2 ? [.. shown] : [shown[0], shown[^1]];
         foreach (DecodePoint end in ends)
         {
-            text.Append($" decode at {Human.Count(end.Context)}, tokens/s | state |");
+            text.Append($" decode at {end.Context / 1024}k, tokens/s | state |");
         }
 
         text.Append('\n').Append("|---|---|--:|--:|--:|").Append(string.Concat(Enumerable.Repeat("--:|--:|", ends.Length))).Append('\n');
