@@ -31,7 +31,7 @@ public sealed class ReportDataTests : IDisposable
         JsonElement root = json.RootElement, model = root.GetProperty("models")[0];
         Has(root, "version", "created", "corpus", "budget", "context", "seeds", "machine", "command", "models", "baselines", "findings");
         Has(root.GetProperty("corpus"), "name", "bytes", "train_bytes", "held_out_bytes");
-        Has(root.GetProperty("budget"), "text", "flops");
+        Has(root.GetProperty("budget"), "text", "flops", "matched");
         Has(root.GetProperty("machine"), "cpu", "cores", "threads", "isa", "os", "runtime");
         Has(root.GetProperty("baselines"), "bytes", "order0", "gzip", "brotli");
         Has(model, "name", "pattern", "parameters", "train_flops", "bytes_seen", "bits_per_byte", "bits_per_byte_seeds", "train_seconds",
