@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 
 namespace Weft.Tensors.Cpu;
 
@@ -10,7 +9,7 @@ public sealed unsafe partial class CpuDevice
         var plan = new ConvPlan(x, weight, past, silu);
         plan.Place(Shared(plan.TableFloats + (plan.PointerFloats * Pool.Workers)), weight, bias);
         ConvJob job = new() { P = plan, Y = new Strided(y) };
-        Pool.Run(ref job, plan.Items);
+        Pool.RunWide(ref job, plan.Items);
         if (last is not null)
         {
             KeepLast(x, past, last, plan.Kernel - 1);
@@ -39,7 +38,7 @@ public sealed unsafe partial class CpuDevice
             Dx = new Strided(dx),
             Dpast = new Strided(dpast),
         };
-        Pool.Run(ref job, plan.Items);
+        Pool.RunWide(ref job, plan.Items);
 
         // The parts of the tiles, added up in their order.
         for (int item = 1; item < plan.Items; item++)
@@ -185,29 +184,13 @@ public sealed unsafe partial class CpuDevice
         }
     }
 
-    private struct ConvJob : IJob
+    private struct ConvJob : IWideJob
     {
         public ConvPlan P;
         public Strided Y;
 
-        public readonly void Run(int index, int worker)
-        {
-            if (Vector512.IsHardwareAccelerated)
-            {
-                Item<Simd512, Vector512<float>>(index, worker);
-            }
-            else if (Vector256.IsHardwareAccelerated)
-            {
-                Item<Simd256, Vector256<float>>(index, worker);
-            }
-            else
-            {
-                Item<Simd128, Vector128<float>>(index, worker);
-            }
-        }
-
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Item<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
             ConvPlan p = P;
             int batch = index / p.Tiles, start = index % p.Tiles * ConvPlan.Tile, end = Math.Min(p.Time, start + ConvPlan.Tile);
@@ -240,30 +223,14 @@ public sealed unsafe partial class CpuDevice
     /// With u = bias + sum_j w_j x_{t-K+1+j} and du = dy act'(u): dx_t = sum_j w_j du_{t+K-1-j}, dw_j = sum_t du_t x_{t-K+1+j}.
     /// A tile computes du of its own tokens and of the K-1 after it, so that each writes only its own rows.
     /// </summary>
-    private struct ConvBackwardJob : IJob
+    private struct ConvBackwardJob : IWideJob
     {
         public ConvPlan P;
         public Strided Dy, Dlast, Dx, Dpast;
         public float* Sums, Slopes;
         public long SumsEach, SlopesEach;
 
-        public readonly void Run(int index, int worker)
-        {
-            if (Vector512.IsHardwareAccelerated)
-            {
-                Item<Simd512, Vector512<float>>(index, worker);
-            }
-            else if (Vector256.IsHardwareAccelerated)
-            {
-                Item<Simd256, Vector256<float>>(index, worker);
-            }
-            else
-            {
-                Item<Simd128, Vector128<float>>(index, worker);
-            }
-        }
-
-        private readonly void Item<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
             int batch = index / P.Tiles, start = index % P.Tiles * ConvPlan.Tile, end = Math.Min(P.Time, start + ConvPlan.Tile);
             int seen = Math.Min(P.Time, end + P.Kernel - 1);

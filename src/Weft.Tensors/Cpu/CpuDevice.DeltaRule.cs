@@ -1,5 +1,3 @@
-using System.Runtime.Intrinsics;
-
 namespace Weft.Tensors.Cpu;
 
 public sealed unsafe partial class CpuDevice
@@ -16,7 +14,7 @@ public sealed unsafe partial class CpuDevice
             Errors = saved is null ? null : saved.Value.Errors.Pointer,
         };
         job.X.SetScratch(Pool, DeltaRuleKernel.Scratch(job.X.Longest, job.X.KeyWidth, job.X.ValueWidth));
-        Pool.Run(ref job, inputs.Batch * inputs.Heads);
+        Pool.RunWide(ref job, inputs.Batch * inputs.Heads);
         CountFlops(inputs.Batch * Ops.DeltaRuleFlops(inputs.Time, inputs.Heads, inputs.KeyWidth, inputs.ValueWidth, inputs.Chunk));
     }
 
@@ -40,7 +38,7 @@ public sealed unsafe partial class CpuDevice
             },
         };
         job.X.SetScratch(Pool, DeltaRuleKernel.BackwardScratch(job.X.Longest, job.X.KeyWidth, job.X.ValueWidth) + job.X.StateSize + (job.X.Longest * job.X.ValueWidth));
-        Pool.Run(ref job, inputs.Batch * inputs.KeyHeads);
+        Pool.RunWide(ref job, inputs.Batch * inputs.KeyHeads);
         CountFlops(inputs.Batch * Ops.DeltaRuleBackwardFlops(inputs.Time, inputs.Heads, inputs.KeyWidth, inputs.ValueWidth, inputs.Chunk));
     }
 
@@ -100,29 +98,13 @@ public sealed unsafe partial class CpuDevice
     }
 
     /// <summary>The forward pass: a head of a sequence an index.</summary>
-    private struct DeltaRuleJob : IJob
+    private struct DeltaRuleJob : IWideJob
     {
         public DeltaRulePlan X;
         public Strided O;
         public float* Initial, Final, States, Errors;
 
-        public readonly void Run(int index, int worker)
-        {
-            if (Vector512.IsHardwareAccelerated)
-            {
-                Head<Simd512, Vector512<float>>(index, worker);
-            }
-            else if (Vector256.IsHardwareAccelerated)
-            {
-                Head<Simd256, Vector256<float>>(index, worker);
-            }
-            else
-            {
-                Head<Simd128, Vector128<float>>(index, worker);
-            }
-        }
-
-        private readonly void Head<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
             int batch = index / X.Heads, head = index % X.Heads, size = X.StateSize;
             DeltaRuleHead h = X.Head(batch, head);
@@ -159,30 +141,19 @@ public sealed unsafe partial class CpuDevice
     }
 
     /// <summary>The backward pass: a key head of a sequence an index, so that heads that share keys add to them one after the other.</summary>
-    private struct DeltaRuleBackwardJob : IJob
+    private struct DeltaRuleBackwardJob : IWideJob
     {
         public DeltaRulePlan X;
         public Strided Do, DInitial;
         public float* DFinal, States, Errors;
         public DeltaRuleHeadGrads To;
 
-        public readonly void Run(int index, int worker)
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
             int keyHeads = X.Heads / X.Group, batch = index / keyHeads, first = index % keyHeads * X.Group;
             for (int head = first; head < first + X.Group; head++)
             {
-                if (Vector512.IsHardwareAccelerated)
-                {
-                    Head<Simd512, Vector512<float>>(batch, head, head > first, worker);
-                }
-                else if (Vector256.IsHardwareAccelerated)
-                {
-                    Head<Simd256, Vector256<float>>(batch, head, head > first, worker);
-                }
-                else
-                {
-                    Head<Simd128, Vector128<float>>(batch, head, head > first, worker);
-                }
+                Head<S, V>(batch, head, head > first, worker);
             }
         }
 

@@ -112,7 +112,7 @@ public sealed unsafe partial class CpuDevice
             job.Stride3 = tiles.Stride(x3);
         }
 
-        Pool.Run(ref job, tiles.Count);
+        Pool.RunWide(ref job, tiles.Count);
     }
 
     /// <summary>For functions that no model's step needs: one element at a time.</summary>

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 
 namespace Weft.Tensors.Cpu;
 
@@ -50,7 +49,7 @@ public sealed unsafe partial class CpuDevice
     {
         CrossEntropyJob job = CrossEntropyJob.Of(logits, targets);
         job.Losses = losses.Pointer;
-        Pool.Run(ref job, job.Blocks);
+        Pool.RunWide(ref job, job.Blocks);
     }
 
     internal override void CrossEntropyBackward(Tensor logits, Tokens targets, Tensor dlosses, GradTarget dlogits)
@@ -59,10 +58,10 @@ public sealed unsafe partial class CpuDevice
         job.Dlosses = dlosses.Pointer;
         job.Dlogits = dlogits.Tensor!.Pointer;
         (job.DlogitsStride, job.Accumulate) = (dlogits.Tensor.RowStride, dlogits.Accumulate);
-        Pool.Run(ref job, job.Blocks);
+        Pool.RunWide(ref job, job.Blocks);
     }
 
-    private struct CrossEntropyJob : IJob
+    private struct CrossEntropyJob : IWideJob
     {
         private const int RowsEach = 16;
 
@@ -88,22 +87,11 @@ public sealed unsafe partial class CpuDevice
             return new CrossEntropyJob { Logits = logits.Pointer, Stride = logits.RowStride, Rows = logits.Shape.Rows, Columns = columns, Targets = targets.Pointer };
         }
 
-        public readonly void Run(int index, int worker)
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
             for (int row = index * RowsEach; row < Math.Min(Rows, (index + 1) * RowsEach); row++)
             {
-                if (Vector512.IsHardwareAccelerated)
-                {
-                    One<Simd512, Vector512<float>>(row);
-                }
-                else if (Vector256.IsHardwareAccelerated)
-                {
-                    One<Simd256, Vector256<float>>(row);
-                }
-                else
-                {
-                    One<Simd128, Vector128<float>>(row);
-                }
+                One<S, V>(row);
             }
         }
 

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 
 namespace Weft.Tensors.Cpu;
 
@@ -12,7 +11,7 @@ public sealed unsafe partial class CpuDevice
         NormJob job = NormJob.Of(x, weight, gate, options);
         job.Y = y.Pointer;
         job.YStride = y.RowStride;
-        Pool.Run(ref job, job.Blocks);
+        Pool.RunWide(ref job, job.Blocks);
     }
 
     internal override void NormBackward(Tensor x, Tensor? weight, Tensor? gate, in NormOptions options, Tensor dy, GradTarget dx, GradTarget dweight, GradTarget dgate)
@@ -38,7 +37,7 @@ public sealed unsafe partial class CpuDevice
         job.PartialWeight = length > 0 ? scratch : null;
         job.Work = scratch + ((long)job.N.Blocks * length);
         job.WeightLength = length;
-        Pool.Run(ref job, job.N.Blocks);
+        Pool.RunWide(ref job, job.N.Blocks);
         if (length > 0)
         {
             ColumnSumJob sum = new() { X = scratch, Stride = length, Rows = job.N.Blocks, Columns = length, Y = dweight.Tensor!.Pointer, Accumulate = dweight.Accumulate };
@@ -46,7 +45,7 @@ public sealed unsafe partial class CpuDevice
         }
     }
 
-    private struct NormJob : IJob
+    private struct NormJob : IWideJob
     {
         public float* X, Weight, Gate, Y;
         public long XStride, GateStride, YStride;
@@ -76,24 +75,8 @@ public sealed unsafe partial class CpuDevice
             };
         }
 
-        public readonly void Run(int index, int worker)
-        {
-            if (Vector512.IsHardwareAccelerated)
-            {
-                Block<Simd512, Vector512<float>>(index);
-            }
-            else if (Vector256.IsHardwareAccelerated)
-            {
-                Block<Simd256, Vector256<float>>(index);
-            }
-            else
-            {
-                Block<Simd128, Vector128<float>>(index);
-            }
-        }
-
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Block<S, V>(int index) where S : struct, ISimd<V> where V : unmanaged
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
             for (int row = index * RowsEach; row < Math.Min(Rows, (index + 1) * RowsEach); row++)
             {
@@ -171,7 +154,7 @@ public sealed unsafe partial class CpuDevice
     /// With n = u inverse, y = n w s (s = silu(z) or 1): dn = dy w s, dw = dy n s, dz = dy n w silu'(z), and
     /// du = inverse (dn - n share sum(dn n)); with the gate first, dx = du silu(z) and dz = du x silu'(z).
     /// </summary>
-    private struct NormBackwardJob : IJob
+    private struct NormBackwardJob : IWideJob
     {
         public NormJob N;
         public float* Dy, Dx, Dgate, PartialWeight, Work;
@@ -179,24 +162,8 @@ public sealed unsafe partial class CpuDevice
         public int WeightLength;
         public bool AddX, AddGate;
 
-        public readonly void Run(int index, int worker)
-        {
-            if (Vector512.IsHardwareAccelerated)
-            {
-                Block<Simd512, Vector512<float>>(index);
-            }
-            else if (Vector256.IsHardwareAccelerated)
-            {
-                Block<Simd256, Vector256<float>>(index);
-            }
-            else
-            {
-                Block<Simd128, Vector128<float>>(index);
-            }
-        }
-
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Block<S, V>(int index) where S : struct, ISimd<V> where V : unmanaged
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
             float* partial = PartialWeight is null ? null : PartialWeight + ((long)index * WeightLength);
             if (partial is not null)

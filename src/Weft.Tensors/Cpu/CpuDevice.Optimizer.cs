@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 
 namespace Weft.Tensors.Cpu;
 
@@ -59,34 +58,18 @@ public sealed unsafe partial class CpuDevice
             Correct1 = (float)(1 / (1 - Math.Pow(step.Beta1, step.Step))),
             Correct2 = (float)(1 / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step))),
         };
-        Pool.Run(ref job, tiles.Count);
+        Pool.RunWide(ref job, tiles.Count);
     }
 
-    private struct AdamWJob : IJob
+    private struct AdamWJob : IWideJob
     {
         public Tiles Tiles;
         public float* W, G, M, V;
         public AdamWStep Step;
         public float Correct1, Correct2;
 
-        public readonly void Run(int index, int worker)
-        {
-            if (Vector512.IsHardwareAccelerated)
-            {
-                Update<Simd512, Vector512<float>>(index);
-            }
-            else if (Vector256.IsHardwareAccelerated)
-            {
-                Update<Simd256, Vector256<float>>(index);
-            }
-            else
-            {
-                Update<Simd128, Vector128<float>>(index);
-            }
-        }
-
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Update<S, T>(int index) where S : struct, ISimd<T> where T : unmanaged
+        public readonly void Run<S, T>(int index, int worker) where S : struct, ISimd<T> where T : unmanaged
         {
             long at = (long)index * Tiles.Columns;
             int length = Tiles.Length(index);

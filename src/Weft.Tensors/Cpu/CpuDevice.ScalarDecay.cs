@@ -34,11 +34,11 @@ public sealed unsafe partial class CpuDevice
             {
                 plan.End = Math.Min(chunks, plan.First + plan.Segment);
                 var recurrence = new ChunkStatesJob { P = plan };
-                Pool.Run(ref recurrence, sequences * plan.Heads);
+                Pool.RunWide(ref recurrence, sequences * plan.Heads);
                 if (products)
                 {
                     var outputs = new ChunkOutputsJob { P = plan };
-                    Pool.Run(ref outputs, sequences * plan.KeyHeads * (plan.End - plan.First));
+                    Pool.RunWide(ref outputs, sequences * plan.KeyHeads * (plan.End - plan.First));
                 }
             }
         }
@@ -79,9 +79,9 @@ public sealed unsafe partial class CpuDevice
             {
                 plan.First = Math.Max(0, plan.End - plan.Segment);
                 var recurrence = new ChunkStateGradsJob { P = plan };
-                Pool.Run(ref recurrence, sequences * heads);
+                Pool.RunWide(ref recurrence, sequences * heads);
                 var gradients = new ChunkGradsJob { P = plan };
-                Pool.Run(ref gradients, sequences * plan.KeyHeads * (plan.End - plan.First));
+                Pool.RunWide(ref gradients, sequences * plan.KeyHeads * (plan.End - plan.First));
             }
         }
 

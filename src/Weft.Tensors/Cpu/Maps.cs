@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 
 namespace Weft.Tensors.Cpu;
 
@@ -14,7 +13,7 @@ internal interface IMap
 }
 
 /// <summary>Where a map reads and writes: up to three sources and a destination, each with its distance between rows.</summary>
-internal unsafe struct MapJob<TMap> : IJob where TMap : IMap
+internal unsafe struct MapJob<TMap> : IWideJob where TMap : IMap
 {
     public Tiles Tiles;
     public float* X1, X2, X3, Y;
@@ -23,25 +22,14 @@ internal unsafe struct MapJob<TMap> : IJob where TMap : IMap
     public bool Accumulate;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void Run(int index, int worker)
+    public void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
     {
         (int from, int to) = Tiles.Part(index);
         for (int row = from; row < to; row++)
         {
             float* x1 = X1 + (row * Stride1), x2 = X2 + (row * Stride2), x3 = X3 + (row * Stride3), y = Y + (row * StrideY);
             int length = Tiles.Length(row);
-            if (Vector512.IsHardwareAccelerated)
-            {
-                Apply<Simd512, Vector512<float>>(x1, x2, x3, y, length, P, Q, Accumulate);
-            }
-            else if (Vector256.IsHardwareAccelerated)
-            {
-                Apply<Simd256, Vector256<float>>(x1, x2, x3, y, length, P, Q, Accumulate);
-            }
-            else
-            {
-                Apply<Simd128, Vector128<float>>(x1, x2, x3, y, length, P, Q, Accumulate);
-            }
+            Apply<S, V>(x1, x2, x3, y, length, P, Q, Accumulate);
         }
     }
 

@@ -1,31 +1,13 @@
-using System.Runtime.Intrinsics;
-
 namespace Weft.Tensors.Cpu;
 
 /// <summary>Goes along a head's chunks, leaving the state before each and, at the end, the state after the last; short chunks are computed wholly.</summary>
-internal unsafe struct ChunkStatesJob : IJob
+internal unsafe struct ChunkStatesJob : IWideJob
 {
     public ScalarDecayPlan P;
 
     public static long Work(in ScalarDecayPlan p) => (3L * p.Ld) + ((long)p.Tile * p.Dv);
 
-    public readonly void Run(int index, int worker)
-    {
-        if (Vector512.IsHardwareAccelerated)
-        {
-            Head<Simd512, Vector512<float>>(index, worker);
-        }
-        else if (Vector256.IsHardwareAccelerated)
-        {
-            Head<Simd256, Vector256<float>>(index, worker);
-        }
-        else
-        {
-            Head<Simd128, Vector128<float>>(index, worker);
-        }
-    }
-
-    private readonly void Head<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
+    public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
     {
         int batch = P.Batch + (index / P.Heads), head = index % P.Heads, size = P.StateSize, sequence = (batch * P.Heads) + head;
         float* a = P.WorkOf(worker), decays = a + P.Ld, gates = decays + P.Ld, scaled = gates + P.Ld;
@@ -78,29 +60,13 @@ internal unsafe struct ChunkStatesJob : IJob
 }
 
 /// <summary>The outputs of one chunk, for the heads of one key head: o = (q k^T o decays) v + decays o (q S) + skip v.</summary>
-internal unsafe struct ChunkOutputsJob : IJob
+internal unsafe struct ChunkOutputsJob : IWideJob
 {
     public ScalarDecayPlan P;
 
     public static long Work(in ScalarDecayPlan p) => p.Ld * (3L + (2L * p.Tile) + p.Dk);
 
-    public readonly void Run(int index, int worker)
-    {
-        if (Vector512.IsHardwareAccelerated)
-        {
-            Chunk<Simd512, Vector512<float>>(index, worker);
-        }
-        else if (Vector256.IsHardwareAccelerated)
-        {
-            Chunk<Simd256, Vector256<float>>(index, worker);
-        }
-        else
-        {
-            Chunk<Simd128, Vector128<float>>(index, worker);
-        }
-    }
-
-    private readonly void Chunk<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
+    public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
     {
         int segment = P.End - P.First, chunk = P.First + (index % segment), group = index / segment % P.KeyHeads, batch = P.Batch + (index / segment / P.KeyHeads);
         int n = P.Length(chunk), ld = P.Ld;
@@ -129,30 +95,14 @@ internal unsafe struct ChunkOutputsJob : IJob
 }
 
 /// <summary>Goes back along a head's chunks, leaving the gradient of the state after each and, at the end, of the state before the first.</summary>
-internal unsafe struct ChunkStateGradsJob : IJob
+internal unsafe struct ChunkStateGradsJob : IWideJob
 {
     public ScalarDecayPlan P;
 
     public static long Work(in ScalarDecayPlan p) => (2L * p.Ld) + ((long)p.Tile * p.Dv);
 
-    public readonly void Run(int index, int worker)
-    {
-        if (Vector512.IsHardwareAccelerated)
-        {
-            Head<Simd512, Vector512<float>>(index, worker);
-        }
-        else if (Vector256.IsHardwareAccelerated)
-        {
-            Head<Simd256, Vector256<float>>(index, worker);
-        }
-        else
-        {
-            Head<Simd128, Vector128<float>>(index, worker);
-        }
-    }
-
     // dS before = exp(sum a) dS after + sum_i scale exp(a_0 + .. + a_i) q_i do_i^T
-    private readonly void Head<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
+    public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
     {
         int batch = P.Batch + (index / P.Heads), head = index % P.Heads, size = P.StateSize, sequence = (batch * P.Heads) + head;
         float* a = P.WorkOf(worker), decays = a + P.Ld, scaled = decays + P.Ld;
@@ -178,30 +128,14 @@ internal unsafe struct ChunkStateGradsJob : IJob
 }
 
 /// <summary>All gradients of one chunk, for the heads of one key head, from the state before it and the gradient of the state after it.</summary>
-internal unsafe struct ChunkGradsJob : IJob
+internal unsafe struct ChunkGradsJob : IWideJob
 {
     public ScalarDecayPlan P;
 
     public static long Work(in ScalarDecayPlan p) =>
         (p.Ld * (8L + (4L * p.Tile) + p.Dk + p.Dv)) + (p.Tile * ((2L * p.Dk) + p.Dv + Math.Max(p.Dk, p.Dv))) + p.StateSize;
 
-    public readonly void Run(int index, int worker)
-    {
-        if (Vector512.IsHardwareAccelerated)
-        {
-            Chunk<Simd512, Vector512<float>>(index, worker);
-        }
-        else if (Vector256.IsHardwareAccelerated)
-        {
-            Chunk<Simd256, Vector256<float>>(index, worker);
-        }
-        else
-        {
-            Chunk<Simd128, Vector128<float>>(index, worker);
-        }
-    }
-
-    private readonly void Chunk<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
+    public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
     {
         int segment = P.End - P.First, chunk = P.First + (index % segment), group = index / segment % P.KeyHeads, batch = P.Batch + (index / segment / P.KeyHeads);
         int n = P.Length(chunk), ld = P.Ld, dk = P.Dk, dv = P.Dv;

@@ -119,6 +119,10 @@ internal sealed unsafe class WorkerPool : IDisposable
             ExceptionDispatchInfo.Throw(failure);
     }
 
+    /// <summary>Runs indices 0..count-1 of a job at the machine's vector width, as <see cref="Run"/> does.</summary>
+    public void RunWide<TJob>(ref TJob job, int count) where TJob : unmanaged, IWideJob =>
+        Run(ref Unsafe.As<TJob, Wide<TJob>>(ref job), count); // a Wide is its job and nothing else
+
     /// <summary>
     /// A worker's own scratch, 64-byte aligned and kept between calls. Contents are undefined; asking for more floats in the same slot
     /// invalidates the pointer got before. Only that worker, or the driving thread between runs, may ask.
