@@ -43,6 +43,28 @@ public sealed class MixerLaws : IDisposable
 
     [Theory]
     [MemberData(nameof(MixerTable.All), MemberType = typeof(MixerTable))]
+    public void TrainingComputesWhatInferenceDoes(int index, string block)
+    {
+        MixerRow row = MixerTable.Row(index);
+        Mixer mixer = row.Create(device);
+        const int batch = 2, first = 23, second = 50;
+        float[] x = LawTools.Gaussian(batch * first * row.Width, 5), next = LawTools.Gaussian(batch * second * row.Width, 6);
+        MixerState inferring = mixer.NewState(batch), training = mixer.NewState(batch);
+        float[] expected = [.. LawTools.Mix(mixer, inferring, x, batch, row.Width, [first]), .. LawTools.Mix(mixer, inferring, next, batch, row.Width, [second])];
+
+        // Recorded from a fresh state, then from the state that the tape holds, which at last moves off it.
+        using var tape = new Tape(device);
+        float[] actual = [.. mixer.Mix(tape.Of(x, new Shape(batch, first, row.Width)), training).ToArray(), .. mixer.Mix(tape.Of(next, new Shape(batch, second, row.Width)), training).ToArray()];
+        training.Detach();
+        tape.Reset();
+        LawTools.Close(actual, expected, 1e-5, block);
+        SameState(training, inferring, 1e-5, block);
+        float[] more = LawTools.Gaussian(batch * row.Width, 7);
+        LawTools.Close(LawTools.Mix(mixer, training, more, batch, row.Width, [1]), LawTools.Mix(mixer, inferring, more, batch, row.Width, [1]), 1e-5, $"{block}: after leaving the tape");
+    }
+
+    [Theory]
+    [MemberData(nameof(MixerTable.All), MemberType = typeof(MixerTable))]
     public void SaveRestoreAndFork(int index, string block)
     {
         MixerRow row = MixerTable.Row(index);

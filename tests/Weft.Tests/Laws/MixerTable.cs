@@ -47,6 +47,7 @@ public static class MixerTable
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
         new("swiglu[hidden=40]", 32, 16),
+        new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
 
     /// <summary>The rows as theory data: their index and, for the test's name, their text.</summary>
