@@ -11,35 +11,35 @@ internal sealed class Interruption : IDisposable
     /// <summary>The exit code of a program that was interrupted: 128 + SIGINT.</summary>
     public const int ExitCode = 130;
 
-    private readonly CancellationTokenSource _source = new();
-    private readonly PosixSignalRegistration[] _registrations;
-    private int _signals;
+    private readonly CancellationTokenSource source = new();
+    private readonly PosixSignalRegistration[] registrations;
+    private int signals;
 
-    public Interruption() => _registrations =
+    public Interruption() => registrations =
     [
         PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle),
         PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle),
     ];
 
     /// <summary>Cancelled by the first signal.</summary>
-    public CancellationToken Token => _source.Token;
+    public CancellationToken Token => source.Token;
 
     public void Dispose()
     {
-        foreach (PosixSignalRegistration registration in _registrations)
+        foreach (PosixSignalRegistration registration in registrations)
         {
             registration.Dispose();
         }
-        _source.Dispose();
+        source.Dispose();
     }
 
     private void Handle(PosixSignalContext context)
     {
         context.Cancel = true;
-        if (Interlocked.Increment(ref _signals) == 1)
+        if (Interlocked.Increment(ref signals) == 1)
         {
             // Not on this thread: what the cancellation calls must not hold up a second signal.
-            _ = _source.CancelAsync();
+            _ = source.CancelAsync();
             return;
         }
         if (!Console.IsOutputRedirected)

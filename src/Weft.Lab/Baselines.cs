@@ -85,16 +85,16 @@ public sealed record Baselines(long Bytes, double Order0, double Gzip, double Br
     // Keeps of what is written only its length.
     private sealed class CountingStream : Stream
     {
-        private long _length;
+        private long length;
 
         public override bool CanRead => false;
         public override bool CanSeek => false;
         public override bool CanWrite => true;
-        public override long Length => _length;
-        public override long Position { get => _length; set => throw new NotSupportedException(); }
+        public override long Length => this.length;
+        public override long Position { get => this.length; set => throw new NotSupportedException(); }
 
-        public override void Write(ReadOnlySpan<byte> buffer) => _length += buffer.Length;
-        public override void Write(byte[] buffer, int offset, int count) => _length += count;
+        public override void Write(ReadOnlySpan<byte> buffer) => this.length += buffer.Length;
+        public override void Write(byte[] buffer, int offset, int count) => this.length += count;
         public override void Flush() { }
         public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
         public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();

@@ -8,7 +8,7 @@ public sealed class Pace
     private const double Seconds = 0.15; // between reports: more often than a screen is drawn, and nothing beside a step
     private const double Smoothing = 0.95;
 
-    private long _last;
+    private long last;
 
     /// <summary>The smoothed loss; NaN before the first.</summary>
     public double Loss { get; private set; } = double.NaN;
@@ -17,12 +17,12 @@ public sealed class Pace
     public bool IsDue(double loss)
     {
         Loss = double.IsNaN(Loss) ? loss : (Smoothing * Loss) + ((1 - Smoothing) * loss);
-        if (_last != 0 && Stopwatch.GetElapsedTime(_last).TotalSeconds < Seconds)
+        if (last != 0 && Stopwatch.GetElapsedTime(last).TotalSeconds < Seconds)
         {
             return false;
         }
 
-        _last = Stopwatch.GetTimestamp();
+        last = Stopwatch.GetTimestamp();
         return true;
     }
 }

@@ -13,7 +13,7 @@ public readonly record struct RandomState(ulong S0, ulong S1, ulong S2, ulong S3
 /// </summary>
 public sealed class RandomSource
 {
-    private ulong _s0, _s1, _s2, _s3;
+    private ulong s0, s1, s2, s3;
 
     /// <summary>
     /// Starts the stream of a seed. Different values of <paramref name="stream"/> give unrelated streams of one seed, so that each
@@ -23,10 +23,10 @@ public sealed class RandomSource
     {
         // The stream is hashed before it is combined, so that (seed 1, stream 0) and (seed 0, stream 1) share nothing.
         ulong x = seed ^ Mix(stream * 0xD1342543DE82EF95UL);
-        _s0 = SplitMix(ref x);
-        _s1 = SplitMix(ref x);
-        _s2 = SplitMix(ref x);
-        _s3 = SplitMix(ref x);
+        s0 = SplitMix(ref x);
+        s1 = SplitMix(ref x);
+        s2 = SplitMix(ref x);
+        s3 = SplitMix(ref x);
     }
 
     /// <summary>Continues from a saved state.</summary>
@@ -37,28 +37,28 @@ public sealed class RandomSource
     /// <exception cref="InputException">Set to all zero, from which the generator would only ever draw zeros.</exception>
     public RandomState State
     {
-        get => new(_s0, _s1, _s2, _s3);
+        get => new(s0, s1, s2, s3);
         set
         {
             if (value == default)
             {
                 throw new InputException("a saved random state is all zero: it was not written by Weft, or it is damaged");
             }
-            (_s0, _s1, _s2, _s3) = value;
+            (s0, s1, s2, s3) = value;
         }
     }
 
     /// <summary>64 uniform bits.</summary>
     public ulong NextUInt64()
     {
-        ulong result = BitOperations.RotateLeft(_s0 + _s3, 23) + _s0;
-        ulong t = _s1 << 17;
-        _s2 ^= _s0;
-        _s3 ^= _s1;
-        _s1 ^= _s2;
-        _s0 ^= _s3;
-        _s2 ^= t;
-        _s3 = BitOperations.RotateLeft(_s3, 45);
+        ulong result = BitOperations.RotateLeft(s0 + s3, 23) + s0;
+        ulong t = s1 << 17;
+        s2 ^= s0;
+        s3 ^= s1;
+        s1 ^= s2;
+        s0 ^= s3;
+        s2 ^= t;
+        s3 = BitOperations.RotateLeft(s3, 45);
         return result;
     }
 

@@ -16,12 +16,12 @@ public readonly record struct BatchPosition(ulong Seed, long Epoch, long Index);
 /// </summary>
 public sealed class ByteBatches
 {
-    private readonly Corpus _corpus;
-    private readonly int _batch;
-    private readonly int _context;
-    private BatchPosition _position;
-    private long _start; // of this epoch's first window
-    private RandomPermutation _order;
+    private readonly Corpus corpus;
+    private readonly int batch;
+    private readonly int context;
+    private BatchPosition position;
+    private long start; // of this epoch's first window
+    private RandomPermutation order;
 
     /// <summary>Batches of <paramref name="batch"/> sequences of <paramref name="context"/> + 1 bytes, in the order of a seed.</summary>
     /// <exception cref="InputException">The training part is shorter than one sequence.</exception>
@@ -30,14 +30,14 @@ public sealed class ByteBatches
         ArgumentNullException.ThrowIfNull(corpus);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(batch);
         corpus.RequireContext(context);
-        _corpus = corpus;
-        _batch = batch;
-        _context = context;
+        this.corpus = corpus;
+        this.batch = batch;
+        this.context = context;
         Position = new BatchPosition(seed, 0, 0);
     }
 
     /// <summary>The bytes of one batch: B (T+1).</summary>
-    public int BytesPerBatch => _batch * (_context + 1);
+    public int BytesPerBatch => this.batch * (this.context + 1);
 
     /// <summary>The windows of the current epoch.</summary>
     public long WindowsPerEpoch { get; private set; }
@@ -46,14 +46,14 @@ public sealed class ByteBatches
     /// <exception cref="InputException">Set to a position that this corpus and context do not have.</exception>
     public BatchPosition Position
     {
-        get => _position;
+        get => this.position;
         set
         {
             if (value.Epoch < 0 || value.Index < 0)
             {
                 throw new InputException($"a saved data position is negative (epoch {value.Epoch}, window {value.Index}): it is damaged");
             }
-            BatchPosition before = _position;
+            BatchPosition before = this.position;
             Begin(value);
             if (value.Index > WindowsPerEpoch)
             {
@@ -71,28 +71,28 @@ public sealed class ByteBatches
     {
         if (into.Length != BytesPerBatch)
         {
-            throw new ArgumentException($"a batch is {_batch} x {_context + 1} bytes, not {into.Length}", nameof(into));
+            throw new ArgumentException($"a batch is {this.batch} x {this.context + 1} bytes, not {into.Length}", nameof(into));
         }
-        for (int b = 0; b < _batch; b++)
+        for (int b = 0; b < this.batch; b++)
         {
-            if (_position.Index == WindowsPerEpoch)
+            if (this.position.Index == WindowsPerEpoch)
             {
-                Begin(new BatchPosition(_position.Seed, _position.Epoch + 1, 0));
+                Begin(new BatchPosition(this.position.Seed, this.position.Epoch + 1, 0));
             }
-            long window = _order[_position.Index];
-            _corpus.Read(_start + (window * _context), into.Slice(b * (_context + 1), _context + 1));
-            _position = _position with { Index = _position.Index + 1 };
+            long window = order[this.position.Index];
+            this.corpus.Read(start + (window * this.context), into.Slice(b * (this.context + 1), this.context + 1));
+            this.position = this.position with { Index = this.position.Index + 1 };
         }
     }
 
     private void Begin(BatchPosition position)
     {
         ulong key = RandomSource.Mix(position.Seed ^ RandomSource.Mix((ulong)position.Epoch + 0x9E3779B97F4A7C15UL));
-        long lastStart = _corpus.TrainLength - _context - 1;
+        long lastStart = this.corpus.TrainLength - this.context - 1;
         // A start below T reaches every way of cutting; no start may leave a corpus without its one window.
-        _start = (long)(RandomSource.Mix(key ^ 1) % (ulong)(Math.Min(_context - 1, lastStart) + 1));
-        WindowsPerEpoch = ((lastStart - _start) / _context) + 1;
-        _order = new RandomPermutation(WindowsPerEpoch, RandomSource.Mix(key ^ 2));
-        _position = position;
+        start = (long)(RandomSource.Mix(key ^ 1) % (ulong)(Math.Min(this.context - 1, lastStart) + 1));
+        WindowsPerEpoch = ((lastStart - start) / this.context) + 1;
+        order = new RandomPermutation(WindowsPerEpoch, RandomSource.Mix(key ^ 2));
+        this.position = position;
     }
 }

@@ -24,8 +24,8 @@ public sealed class Corpus : IDisposable
     private const int SampleBytes = 4096;
     private const int Samples = 256;
 
-    private readonly Part[] _parts;
-    private string? _fingerprint;
+    private readonly Part[] parts;
+    private string? fingerprint;
 
     // One file, or bytes in memory, and where they begin in the whole.
     private readonly record struct Part(long Start, long Length, string Path, SafeFileHandle? Handle, ReadOnlyMemory<byte> Bytes);
@@ -41,7 +41,7 @@ public sealed class Corpus : IDisposable
             throw new InputException($"{heldOutAtMost} bytes held out are too few to evaluate on");
         }
         Name = name;
-        _parts = parts;
+        this.parts = parts;
         Length = parts[^1].Start + parts[^1].Length;
         if (Length < 2)
         {
@@ -126,7 +126,7 @@ public sealed class Corpus : IDisposable
     /// it up to 1 MiB, beyond that 256 evenly spread samples of 4 KiB, cheap at any size. How the bytes are split into files does not matter.
     /// </summary>
     /// <exception cref="InputException">A file cannot be read.</exception>
-    public string Fingerprint => _fingerprint ??= ComputeFingerprint();
+    public string Fingerprint => fingerprint ??= ComputeFingerprint();
 
     /// <summary>Fills <paramref name="destination"/> with the bytes from <paramref name="offset"/> on. Allocates nothing.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The range is not within the corpus.</exception>
@@ -137,7 +137,7 @@ public sealed class Corpus : IDisposable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length - destination.Length);
         for (int i = PartAt(offset); !destination.IsEmpty; i++)
         {
-            ref readonly Part part = ref _parts[i];
+            ref readonly Part part = ref this.parts[i];
             long within = offset - part.Start;
             Span<byte> piece = destination[..(int)Math.Min(destination.Length, part.Length - within)];
             ReadPart(part, within, piece);
@@ -166,7 +166,7 @@ public sealed class Corpus : IDisposable
     /// <summary>Closes the files.</summary>
     public void Dispose()
     {
-        foreach (Part part in _parts)
+        foreach (Part part in this.parts)
         {
             part.Handle?.Dispose();
         }
@@ -224,11 +224,11 @@ public sealed class Corpus : IDisposable
     private int PartAt(long offset)
     {
         int low = 0;
-        int high = _parts.Length - 1;
+        int high = this.parts.Length - 1;
         while (low < high)
         {
             int middle = (low + high + 1) / 2;
-            (low, high) = _parts[middle].Start <= offset ? (middle, high) : (low, middle - 1);
+            (low, high) = this.parts[middle].Start <= offset ? (middle, high) : (low, middle - 1);
         }
         return low;
     }

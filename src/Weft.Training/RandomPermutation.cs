@@ -13,17 +13,17 @@ internal readonly struct RandomPermutation
 {
     private const int Rounds = 4;
 
-    private readonly ulong _count;
-    private readonly ulong _key;
-    private readonly int _halfBits;
+    private readonly ulong count;
+    private readonly ulong key;
+    private readonly int halfBits;
 
     /// <summary>The order of <paramref name="count"/> elements that a key gives.</summary>
     public RandomPermutation(long count, ulong key)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(count);
-        _count = (ulong)count;
-        _key = key;
-        _halfBits = Math.Max(1, (64 - BitOperations.LeadingZeroCount(_count - 1) + 1) / 2);
+        this.count = (ulong)count;
+        this.key = key;
+        halfBits = Math.Max(1, (64 - BitOperations.LeadingZeroCount(this.count - 1) + 1) / 2);
     }
 
     /// <summary>The element in place <paramref name="index"/>, 0 .. count-1.</summary>
@@ -32,25 +32,25 @@ internal readonly struct RandomPermutation
         get
         {
             ulong x = (ulong)index;
-            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(x, _count, nameof(index));
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(x, this.count, nameof(index));
             do
             {
                 x = Feistel(x);
             }
-            while (x >= _count);
+            while (x >= this.count);
             return (long)x;
         }
     }
 
     private ulong Feistel(ulong x)
     {
-        ulong mask = (1UL << _halfBits) - 1;
-        ulong left = x >> _halfBits;
+        ulong mask = (1UL << halfBits) - 1;
+        ulong left = x >> halfBits;
         ulong right = x & mask;
         for (ulong round = 0; round < Rounds; round++)
         {
-            (left, right) = (right, left ^ (RandomSource.Mix(_key ^ RandomSource.Mix((right * Rounds) + round)) & mask));
+            (left, right) = (right, left ^ (RandomSource.Mix(this.key ^ RandomSource.Mix((right * Rounds) + round)) & mask));
         }
-        return (left << _halfBits) | right;
+        return (left << halfBits) | right;
     }
 }

@@ -12,15 +12,15 @@ namespace Weft.Cli.Commands;
 /// <summary>weft compare: which architecture suits these bytes, and what it costs.</summary>
 internal sealed class CompareCommand : WeftCommand
 {
-    private readonly Argument<string[]> _files = CorpusFiles.Argument(isOptional: true);
-    private readonly Option<IReadOnlyList<string>?> _models = Settings.Parsed<IReadOnlyList<string>?>("--models", "A,B,C",
+    private readonly Argument<string[]> files = CorpusFiles.Argument(isOptional: true);
+    private readonly Option<IReadOnlyList<string>?> models = Settings.Parsed<IReadOnlyList<string>?>("--models", "A,B,C",
         "presets, patterns or .json files (default transformer,mamba2,hybrid)", ModelList.Split);
-    private readonly Option<Budget?> _budget = Settings.Budget("training of each model: 60s, 3e13flop or 20MB (default: fits 6 minutes in all)");
-    private readonly Option<int?> _context = Settings.Context($"{new ComparisonOptions().Context}");
-    private readonly Option<int?> _seeds = Settings.Whole("--seeds", "N", "train each model N times and show the spread (default 1)", 1, 100);
-    private readonly Option<bool> _sweep = Settings.Switch("--sweep", "let each model find its own learning rate first; takes several times as long");
-    private readonly Option<string?> _out = Settings.Text("--out", "DIR", "folder for report.html and report.json (default: this one)");
-    private readonly Option<int?> _threads = Settings.Threads();
+    private readonly Option<Budget?> budget = Settings.Budget("training of each model: 60s, 3e13flop or 20MB (default: fits 6 minutes in all)");
+    private readonly Option<int?> context = Settings.Context($"{new ComparisonOptions().Context}");
+    private readonly Option<int?> seeds = Settings.Whole("--seeds", "N", "train each model N times and show the spread (default 1)", 1, 100);
+    private readonly Option<bool> sweep = Settings.Switch("--sweep", "let each model find its own learning rate first; takes several times as long");
+    private readonly Option<string?> output = Settings.Text("--out", "DIR", "folder for report.html and report.json (default: this one)");
+    private readonly Option<int?> threads = Settings.Threads();
 
     public CompareCommand(Terminal terminal) : base(terminal, "compare", "train several models at the same cost on the same bytes, and report which suits them",
         new Example("weft compare", "which architecture suits text? three at equal cost, in 6 minutes"),
@@ -28,8 +28,8 @@ internal sealed class CompareCommand : WeftCommand
         new Example("weft compare notes.txt --models mamba2,window,\"(3*mamba2 attention)*4\"", "other models: presets and patterns"),
         new Example("weft compare notes.txt --budget 10m --seeds 3 --out report", "longer, three seeds each, into a folder"))
     {
-        Add(_files);
-        foreach (Option option in (ReadOnlySpan<Option>)[_models, _budget, _context, _seeds, _sweep, _out, _threads])
+        Add(this.files);
+        foreach (Option option in (ReadOnlySpan<Option>)[this.models, this.budget, context, this.seeds, this.sweep, output, threads])
         {
             Add(option);
         }
@@ -40,17 +40,17 @@ internal sealed class CompareCommand : WeftCommand
 
     protected override int Run(ParseResult given)
     {
-        string[] files = CorpusFiles.Of(given, _files);
+        string[] files = CorpusFiles.Of(given, this.files);
         ComparisonOptions defaults = new();
         ComparisonOptions options = new()
         {
-            Models = given.GetValue(_models) ?? defaults.Models,
-            Budget = given.GetValue(_budget),
-            Context = given.GetValue(_context) ?? defaults.Context,
-            Seeds = given.GetValue(_seeds) ?? defaults.Seeds,
-            Sweep = given.GetValue(_sweep),
-            Out = given.GetValue(_out) ?? defaults.Out,
-            Threads = given.GetValue(_threads) ?? defaults.Threads,
+            Models = given.GetValue(this.models) ?? defaults.Models,
+            Budget = given.GetValue(this.budget),
+            Context = given.GetValue(context) ?? defaults.Context,
+            Seeds = given.GetValue(this.seeds) ?? defaults.Seeds,
+            Sweep = given.GetValue(this.sweep),
+            Out = given.GetValue(output) ?? defaults.Out,
+            Threads = given.GetValue(threads) ?? defaults.Threads,
             Command = Terminal.Command,
         };
         // Before the corpus is read and anything is written: a misspelt name is the likeliest mistake.

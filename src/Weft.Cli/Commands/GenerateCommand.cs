@@ -11,15 +11,15 @@ internal sealed class GenerateCommand : WeftCommand
 {
     private static readonly GenerationOptions Defaults = new();
 
-    private readonly Argument<string> _run = new("RUN") { Description = "the folder of a trained model" };
-    private readonly Option<string?> _prompt = Settings.Text("--prompt", "TEXT", "the text to go on from; - or a pipe: standard input, of any length");
-    private readonly Option<int?> _tokens = Settings.Whole("--tokens", "N", $"bytes to generate (default {Defaults.Tokens})", 0);
-    private readonly Option<double?> _temperature = Settings.Real("--temperature", "T", $"0 takes the likeliest byte always, 1 what the model believes (default {Defaults.Temperature})", 0, 100);
-    private readonly Option<double?> _topP = Settings.Real("--top-p", "P", $"draw among the likeliest bytes of this total probability (default {Defaults.TopP})", 0, 1);
-    private readonly Option<int?> _seed = Settings.Seed("of the draw; the same seed gives the same text");
-    private readonly Option<string?> _state = Settings.Text("--state", "FILE", "start from a saved state rather than from nothing");
-    private readonly Option<string?> _saveState = Settings.Text("--save-state", "FILE", "save the state afterwards, prompt and generated text included");
-    private readonly Option<int?> _threads = Settings.Threads();
+    private readonly Argument<string> run = new("RUN") { Description = "the folder of a trained model" };
+    private readonly Option<string?> prompt = Settings.Text("--prompt", "TEXT", "the text to go on from; - or a pipe: standard input, of any length");
+    private readonly Option<int?> tokens = Settings.Whole("--tokens", "N", $"bytes to generate (default {Defaults.Tokens})", 0);
+    private readonly Option<double?> temperature = Settings.Real("--temperature", "T", $"0 takes the likeliest byte always, 1 what the model believes (default {Defaults.Temperature})", 0, 100);
+    private readonly Option<double?> topP = Settings.Real("--top-p", "P", $"draw among the likeliest bytes of this total probability (default {Defaults.TopP})", 0, 1);
+    private readonly Option<int?> seed = Settings.Seed("of the draw; the same seed gives the same text");
+    private readonly Option<string?> state = Settings.Text("--state", "FILE", "start from a saved state rather than from nothing");
+    private readonly Option<string?> saveState = Settings.Text("--save-state", "FILE", "save the state afterwards, prompt and generated text included");
+    private readonly Option<int?> threads = Settings.Threads();
 
     public GenerateCommand(Terminal terminal) : base(terminal, "generate", "continue a text with a trained model",
         new Example("weft generate run --prompt \"Once upon a time\"", "continue a text"),
@@ -27,8 +27,8 @@ internal sealed class GenerateCommand : WeftCommand
         new Example("weft generate run --prompt - --tokens 0 --save-state book.state", "read a long text from a pipe once ..."),
         new Example("weft generate run --state book.state --prompt \"In short, \"", "... and go on from there at once"))
     {
-        Add(_run);
-        foreach (Option option in (ReadOnlySpan<Option>)[_prompt, _tokens, _temperature, _topP, _seed, _state, _saveState, _threads])
+        Add(this.run);
+        foreach (Option option in (ReadOnlySpan<Option>)[this.prompt, this.tokens, this.temperature, topP, this.seed, this.state, saveState, threads])
         {
             Add(option);
         }
@@ -40,19 +40,19 @@ internal sealed class GenerateCommand : WeftCommand
     {
         GenerationOptions options = Defaults with
         {
-            Tokens = given.GetValue(_tokens) ?? Defaults.Tokens,
-            Temperature = (float)(given.GetValue(_temperature) ?? Defaults.Temperature),
-            TopP = (float)(given.GetValue(_topP) ?? Defaults.TopP),
-            Seed = (ulong)(given.GetValue(_seed) ?? 0),
+            Tokens = given.GetValue(this.tokens) ?? Defaults.Tokens,
+            Temperature = (float)(given.GetValue(this.temperature) ?? Defaults.Temperature),
+            TopP = (float)(given.GetValue(topP) ?? Defaults.TopP),
+            Seed = (ulong)(given.GetValue(this.seed) ?? 0),
         };
-        using Stream prompt = OpenPrompt(given.GetValue(_prompt));
-        using Device device = Device.Open(given.GetValue(_threads) ?? 0);
-        LanguageModel model = ModelFolder.Load(given.GetRequiredValue(_run), device);
-        SequenceState? state = given.GetValue(_state) is string file ? LoadState(file, model) : null;
+        using Stream prompt = OpenPrompt(given.GetValue(this.prompt));
+        using Device device = Device.Open(given.GetValue(threads) ?? 0);
+        LanguageModel model = ModelFolder.Load(given.GetRequiredValue(this.run), device);
+        SequenceState? state = given.GetValue(this.state) is string file ? LoadState(file, model) : null;
         using Generator generator = new(model, state);
         Read(prompt, generator);
         Write(generator, options);
-        if (given.GetValue(_saveState) is string target)
+        if (given.GetValue(saveState) is string target)
         {
             StateFile.Save(generator.State, target);
         }

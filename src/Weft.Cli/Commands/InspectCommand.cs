@@ -11,24 +11,24 @@ namespace Weft.Cli.Commands;
 /// <summary>weft inspect: what a folder holds, and what it costs to use.</summary>
 internal sealed class InspectCommand : WeftCommand
 {
-    private readonly Argument<string> _run = new("RUN") { Description = "the folder of a trained model, finished or not" };
-    private readonly Option<bool> _json = Settings.Switch("--json", "write JSON, for programs");
+    private readonly Argument<string> run = new("RUN") { Description = "the folder of a trained model, finished or not" };
+    private readonly Option<bool> json = Settings.Switch("--json", "write JSON, for programs");
 
     public InspectCommand(Terminal terminal) : base(terminal, "inspect", "what a run's folder holds: model, size of its state, cost, progress",
         new Example("weft inspect run", "pattern, parameters, state bytes by context, cost, progress"),
         new Example("weft inspect run --json", "the same for programs"))
     {
-        Add(_run);
-        Add(_json);
+        Add(this.run);
+        Add(this.json);
     }
 
     protected override int Run(ParseResult given)
     {
-        string path = given.GetRequiredValue(_run);
+        string path = given.GetRequiredValue(this.run);
         using Device device = Device.Open(1);
         LanguageModel model = ModelFolder.Load(path, device);
         RunInfo? run = RunInfo.Read(path, model.Config.Context);
-        if (given.GetValue(_json))
+        if (given.GetValue(this.json))
         {
             WriteJson(model, run);
         }

@@ -14,29 +14,29 @@ internal sealed class TrainCommand : WeftCommand
     private const string DefaultBudget = "5m";
     private static readonly TrainingOptions Defaults = new() { Budget = Budget.Parse(DefaultBudget) };
 
-    private readonly Argument<string[]> _files = CorpusFiles.Argument(isOptional: false);
-    private readonly Option<string?> _model = Settings.Text("--model", "M", "a preset (weft models lists them), a pattern, or a model's .json file");
-    private readonly Option<string?> _out = Settings.Text("--out", "RUN", "the folder to train into; where it holds an unfinished run of this command, it goes on");
-    private readonly Option<int?> _width = Settings.Whole("--width", "N", $"channels of the model (default: the preset's or file's; {Presets.DefaultWidth} for a pattern)", 1, 1 << 16);
-    private readonly Option<Budget?> _budget = Settings.Budget($"how long to train: 60s, 3e13flop or 20MB of text (default {DefaultBudget})");
-    private readonly Option<int?> _context = Settings.Context("the model's");
-    private readonly Option<int?> _batch = Settings.Whole("--batch", "N", $"sequences of a step (default: as many as make 512 bytes)", 1, 1 << 20);
-    private readonly Option<double?> _rate = Settings.Real("--rate", "R", "peak learning rate (default: what suits the model's blocks and width)", 0, 10);
-    private readonly Option<ScheduleKind?> _schedule = Settings.Parsed<ScheduleKind?>("--schedule", "S",
+    private readonly Argument<string[]> files = CorpusFiles.Argument(isOptional: false);
+    private readonly Option<string?> model = Settings.Text("--model", "M", "a preset (weft models lists them), a pattern, or a model's .json file");
+    private readonly Option<string?> output = Settings.Text("--out", "RUN", "the folder to train into; where it holds an unfinished run of this command, it goes on");
+    private readonly Option<int?> width = Settings.Whole("--width", "N", $"channels of the model (default: the preset's or file's; {Presets.DefaultWidth} for a pattern)", 1, 1 << 16);
+    private readonly Option<Budget?> budget = Settings.Budget($"how long to train: 60s, 3e13flop or 20MB of text (default {DefaultBudget})");
+    private readonly Option<int?> context = Settings.Context("the model's");
+    private readonly Option<int?> batch = Settings.Whole("--batch", "N", $"sequences of a step (default: as many as make 512 bytes)", 1, 1 << 20);
+    private readonly Option<double?> rate = Settings.Real("--rate", "R", "peak learning rate (default: what suits the model's blocks and width)", 0, 10);
+    private readonly Option<ScheduleKind?> schedule = Settings.Parsed<ScheduleKind?>("--schedule", "S",
         "how the rate goes: cosine, wsd or constant (default cosine)", text => TrainingOptions.ParseSchedule(text));
-    private readonly Option<bool> _sweep = Settings.Switch("--sweep", "find the learning rate first, by short trainings; takes about twice as long");
-    private readonly Option<int?> _seed = Settings.Seed("of the initial weights and the data's order");
-    private readonly Option<int?> _threads = Settings.Threads();
+    private readonly Option<bool> sweep = Settings.Switch("--sweep", "find the learning rate first, by short trainings; takes about twice as long");
+    private readonly Option<int?> seed = Settings.Seed("of the initial weights and the data's order");
+    private readonly Option<int?> threads = Settings.Threads();
 
     public TrainCommand(Terminal terminal) : base(terminal, "train", "train one model on files, into a folder",
         new Example("weft train notes.txt --model hybrid --out run", "train a preset; Ctrl-C saves, the same command goes on"),
         new Example("weft train notes.txt --model \"(3*mamba2 attention)*4\" --width 256 --out run", "a pattern of blocks, wider"),
         new Example("weft train a.txt b.txt --model my-model.json --budget 20MB --out run", "a model from a .json file, until it has read 20 MB"))
     {
-        _model.Required = true;
-        _out.Required = true;
-        Add(_files);
-        foreach (Option option in (ReadOnlySpan<Option>)[_model, _out, _width, _budget, _context, _batch, _rate, _schedule, _sweep, _seed, _threads])
+        this.model.Required = true;
+        output.Required = true;
+        Add(this.files);
+        foreach (Option option in (ReadOnlySpan<Option>)[this.model, output, this.width, this.budget, this.context, this.batch, this.rate, this.schedule, this.sweep, this.seed, threads])
         {
             Add(option);
         }
@@ -47,25 +47,25 @@ internal sealed class TrainCommand : WeftCommand
 
     protected override int Run(ParseResult given)
     {
-        string[] files = CorpusFiles.Of(given, _files);
-        string path = given.GetRequiredValue(_out)!;
-        int? context = given.GetValue(_context);
-        ulong seed = (ulong)(given.GetValue(_seed) ?? 0);
-        ModelConfig config = Presets.Resolve(given.GetRequiredValue(_model)!, given.GetValue(_width), BlockTable.Names);
+        string[] files = CorpusFiles.Of(given, this.files);
+        string path = given.GetRequiredValue(output)!;
+        int? context = given.GetValue(this.context);
+        ulong seed = (ulong)(given.GetValue(this.seed) ?? 0);
+        ModelConfig config = Presets.Resolve(given.GetRequiredValue(this.model)!, given.GetValue(this.width), BlockTable.Names);
         config = config with { Context = context ?? config.Context };
         TrainingOptions options = Defaults with
         {
-            Budget = given.GetValue(_budget) ?? Defaults.Budget,
+            Budget = given.GetValue(this.budget) ?? Defaults.Budget,
             Context = context,
-            BatchSize = given.GetValue(_batch),
-            Rate = given.GetValue(_rate),
-            Schedule = Defaults.Schedule with { Kind = given.GetValue(_schedule) ?? Defaults.Schedule.Kind },
+            BatchSize = given.GetValue(this.batch),
+            Rate = given.GetValue(this.rate),
+            Schedule = Defaults.Schedule with { Kind = given.GetValue(this.schedule) ?? Defaults.Schedule.Kind },
             Seed = seed,
         };
         using Corpus corpus = Corpus.Open(files);
-        using Device device = Device.Open(given.GetValue(_threads) ?? 0);
+        using Device device = Device.Open(given.GetValue(threads) ?? 0);
         Terminal.Out.WriteLine($"{corpus.Name}: {Human.Bytes(corpus.Length)}, {Human.Bytes(corpus.HeldOutLength)} of it held out");
-        using TrainingRun run = Open(path, config, options, corpus, device, given.GetValue(_sweep));
+        using TrainingRun run = Open(path, config, options, corpus, device, given.GetValue(this.sweep));
         Terminal.Out.WriteLine($"{config.Name}: {Human.Count(run.Model.ParameterCount())} parameters, budget {options.Budget}, rate {run.Trainer.Options.Rate:R}");
         if (run.Trainer.IsDone)
         {

@@ -16,61 +16,61 @@ internal sealed class LiveView : ProgressView
     private const int Padding = 3;                              // of a column, and the line after it
     private const int MostNotes = 4;
 
-    private readonly Terminal _terminal;
-    private readonly int _seeds;
-    private readonly ComparisonProgress?[] _rows;
-    private readonly string[] _names;
-    private readonly List<string> _notes = [];
-    private readonly Lock _lock = new();
-    private readonly Stopwatch _elapsed = Stopwatch.StartNew();
-    private readonly ManualResetEventSlim _end = new();
-    private readonly Thread _thread;
-    private TimeSpan? _remaining;
-    private TimeSpan _remainingAt;
+    private readonly Terminal terminal;
+    private readonly int seeds;
+    private readonly ComparisonProgress?[] rows;
+    private readonly string[] names;
+    private readonly List<string> notes = [];
+    private readonly Lock gate = new();
+    private readonly Stopwatch elapsed = Stopwatch.StartNew();
+    private readonly ManualResetEventSlim end = new();
+    private readonly Thread thread;
+    private TimeSpan? remaining;
+    private TimeSpan remainingAt;
 
     public LiveView(Terminal terminal, IReadOnlyList<string> names, int seeds)
     {
-        _terminal = terminal;
-        _seeds = seeds;
-        _names = [.. names];
-        _rows = new ComparisonProgress?[names.Count];
-        _thread = new Thread(Draw) { IsBackground = true, Name = "live view" };
-        _thread.Start();
+        this.terminal = terminal;
+        this.seeds = seeds;
+        this.names = [.. names];
+        rows = new ComparisonProgress?[names.Count];
+        thread = new Thread(Draw) { IsBackground = true, Name = "live view" };
+        thread.Start();
     }
 
     public override void Report(ComparisonProgress progress)
     {
-        lock (_lock)
+        lock (gate)
         {
-            ComparisonProgress? before = _rows[progress.Model];
-            _rows[progress.Model] = progress with
+            ComparisonProgress? before = rows[progress.Model];
+            rows[progress.Model] = progress with
             {
                 // What the last phase found stays in view.
                 Loss = double.IsFinite(progress.Loss) ? progress.Loss : before?.Loss ?? double.NaN,
                 TokensPerSecond = progress.TokensPerSecond > 0 ? progress.TokensPerSecond : before?.TokensPerSecond ?? 0,
             };
-            _remaining = progress.Remaining ?? _remaining;
-            _remainingAt = progress.Remaining is null ? _remainingAt : _elapsed.Elapsed;
-            if (progress.Note is string note && !_notes.Contains($"{progress.Name}: {note}"))
+            remaining = progress.Remaining ?? remaining;
+            remainingAt = progress.Remaining is null ? remainingAt : this.elapsed.Elapsed;
+            if (progress.Note is string note && !notes.Contains($"{progress.Name}: {note}"))
             {
-                _notes.Add($"{progress.Name}: {note}");
+                notes.Add($"{progress.Name}: {note}");
             }
         }
     }
 
     public override void Dispose()
     {
-        _end.Set();
-        _thread.Join();
-        _end.Dispose();
+        end.Set();
+        thread.Join();
+        end.Dispose();
     }
 
-    private void Draw() => _terminal.Console.Live(Render()).Start(live =>
+    private void Draw() => this.terminal.Console.Live(Render()).Start(live =>
     {
         bool isOver;
         do
         {
-            isOver = _end.Wait(Interval);
+            isOver = end.Wait(Interval);
             live.UpdateTarget(Render());
         }
         while (!isOver);
@@ -79,11 +79,11 @@ internal sealed class LiveView : ProgressView
     private Rows Render()
     {
         List<IRenderable> parts = [];
-        lock (_lock)
+        lock (gate)
         {
-            int width = _terminal.Console.Profile.Width;
+            int width = this.terminal.Console.Profile.Width;
             int nameWidth = width < Narrow ? WidestNameOfNarrow : WidestName;
-            string[][] texts = [.. _rows.Select((p, i) => Texts(p, Short(p?.Name ?? _names[i], nameWidth)))];
+            string[][] texts = [.. rows.Select((p, i) => Texts(p, Short(p?.Name ?? this.names[i], nameWidth)))];
             // What is left after the texts is the bar's; with too little left, the steps go too.
             int Left(int columns) => width - 2 - Enumerable.Range(0, columns).Sum(c => Padding + texts.Append(Headers).Max(row => row[c].Length)) - Padding;
             bool hasSteps = Left(Headers.Length) >= 0;
@@ -102,10 +102,10 @@ internal sealed class LiveView : ProgressView
             for (int i = 0; i < texts.Length; i++)
             {
                 IEnumerable<IRenderable> cells = Tables.Cells(texts[i][..columns]);
-                table.AddRow(barWidth >= NarrowestBar ? cells.Append(Bar(_rows[i]?.Fraction ?? 0, barWidth)) : cells);
+                table.AddRow(barWidth >= NarrowestBar ? cells.Append(Bar(rows[i]?.Fraction ?? 0, barWidth)) : cells);
             }
             parts.Add(table);
-            parts.AddRange(_notes.TakeLast(MostNotes).Select(n => new Text("  " + n, new Style(decoration: Decoration.Dim))));
+            parts.AddRange(notes.TakeLast(MostNotes).Select(n => new Text("  " + n, new Style(decoration: Decoration.Dim))));
             parts.Add(new Text("  " + Status(), new Style(decoration: Decoration.Dim)));
         }
         return new Rows(parts);
@@ -116,7 +116,7 @@ internal sealed class LiveView : ProgressView
     private string[] Texts(ComparisonProgress? p, string name) => p is null ? [name, "waiting", "", "", ""] :
     [
         name,
-        PhaseOf(p, _seeds),
+        PhaseOf(p, this.seeds),
         double.IsFinite(p.Loss) ? $"{p.Loss:0.000}" : "",
         p.TokensPerSecond > 0 ? Human.Count(p.TokensPerSecond) : "",
         p.Steps > 0 ? $"{p.Step}/{p.Steps}" : "",
@@ -124,23 +124,23 @@ internal sealed class LiveView : ProgressView
 
     private string Status()
     {
-        string elapsed = Clock(_elapsed.Elapsed.TotalSeconds);
-        if (_end.IsSet)
+        string elapsed = Clock(this.elapsed.Elapsed.TotalSeconds);
+        if (end.IsSet)
         {
             return elapsed;
         }
-        if (_terminal.Cancel.IsCancellationRequested)
+        if (this.terminal.Cancel.IsCancellationRequested)
         {
             return "stopping; saving the run (a second Ctrl-C quits at once)";
         }
-        double left = (_remaining - (_elapsed.Elapsed - _remainingAt))?.TotalSeconds ?? double.NaN; // counts down between reports
+        double left = (remaining - (this.elapsed.Elapsed - remainingAt))?.TotalSeconds ?? double.NaN; // counts down between reports
         return (double.IsNaN(left) ? elapsed : $"{elapsed}, {Clock(left)} left")
             + "; Ctrl-C saves and stops";
     }
 
     private Markup Bar(double fraction, int width)
     {
-        (char full, char empty) = _terminal.Console.Profile.Capabilities.Unicode ? ('━', '─') : ('#', '-');
+        (char full, char empty) = this.terminal.Console.Profile.Capabilities.Unicode ? ('━', '─') : ('#', '-');
         int done = (int)Math.Round(Math.Clamp(fraction, 0, 1) * width);
         return new Markup($"[green]{new string(full, done)}[/][grey]{new string(empty, width - done)}[/]");
     }

@@ -12,46 +12,46 @@ internal sealed class PlainView : ProgressView
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan AtLeast = TimeSpan.FromSeconds(1); // a tenth of short work is not worth a line
 
-    private readonly TextWriter _out;
-    private readonly int _seeds;
-    private readonly int _nameWidth;
-    private readonly CancellationTokenRegistration _onCancel;
-    private readonly Stopwatch _sinceLine = Stopwatch.StartNew();
+    private readonly TextWriter output;
+    private readonly int seeds;
+    private readonly int nameWidth;
+    private readonly CancellationTokenRegistration onCancel;
+    private readonly Stopwatch sinceLine = Stopwatch.StartNew();
     private (int Model, int Seed, ComparisonPhase Phase, int Tenth) _last = (-1, 0, default, 0);
-    private string? _note;
+    private string? note;
 
     public PlainView(Terminal terminal, IReadOnlyList<string> names, int seeds)
     {
-        _out = terminal.Out;
-        _seeds = seeds;
-        _nameWidth = names.Max(n => n.Length);
-        _onCancel = terminal.Cancel.Register(() => terminal.Error.WriteLine("weft: stopping; saving the run (a second Ctrl-C quits at once)"));
+        output = terminal.Out;
+        this.seeds = seeds;
+        nameWidth = names.Max(n => n.Length);
+        onCancel = terminal.Cancel.Register(() => terminal.Error.WriteLine("weft: stopping; saving the run (a second Ctrl-C quits at once)"));
     }
 
     public override void Report(ComparisonProgress progress)
     {
-        if (progress.Note is string note && note != _note)
+        if (progress.Note is string note && note != this.note)
         {
-            _note = note;
-            _out.WriteLine($"{progress.Name}: {note}");
+            this.note = note;
+            output.WriteLine($"{progress.Name}: {note}");
         }
         var now = (progress.Model, progress.Seed, progress.Phase, Tenth: (int)(progress.Fraction * 10));
         bool isNew = (now.Model, now.Seed, now.Phase) != (_last.Model, _last.Seed, _last.Phase);
-        if (!isNew && !(now.Tenth > _last.Tenth && _sinceLine.Elapsed > AtLeast) && _sinceLine.Elapsed < Interval)
+        if (!isNew && !(now.Tenth > _last.Tenth && sinceLine.Elapsed > AtLeast) && sinceLine.Elapsed < Interval)
         {
             return;
         }
         _last = now;
-        _sinceLine.Restart();
-        _out.WriteLine(Line(progress));
-        _out.Flush();
+        sinceLine.Restart();
+        output.WriteLine(Line(progress));
+        output.Flush();
     }
 
-    public override void Dispose() => _onCancel.Dispose();
+    public override void Dispose() => onCancel.Dispose();
 
     private string Line(ComparisonProgress p)
     {
-        List<string> parts = [p.Name.PadRight(_nameWidth), $"{PhaseOf(p, _seeds),-9}", $"{p.Fraction,4:0%}"];
+        List<string> parts = [p.Name.PadRight(nameWidth), $"{PhaseOf(p, this.seeds),-9}", $"{p.Fraction,4:0%}"];
         if (p.Steps > 0)
         {
             parts.Add($"step {p.Step}/{p.Steps}");

@@ -6,18 +6,18 @@ namespace Weft.Cli.Progress;
 /// <summary>How far one training run is, from its steps: the loss smoothed, and reports no more often than anyone could read them.</summary>
 internal sealed class RunProgress(TrainingRun run)
 {
-    private readonly Pace _pace = new();
-    private readonly long _startSteps = run.Trainer.Steps;
-    private readonly double _startSeconds = run.Trainer.Seconds;
-    private int _measured = run.History.Count;
+    private readonly Pace pace = new();
+    private readonly long startSteps = run.Trainer.Steps;
+    private readonly double startSeconds = run.Trainer.Seconds;
+    private int measured = run.History.Count;
 
     /// <summary>Takes note of a step; returns a report when one is due.</summary>
     public ComparisonProgress? Add(StepResult step)
     {
-        bool isDue = _pace.IsDue(step.BitsPerByte);
-        if (run.History.Count > _measured)
+        bool isDue = pace.IsDue(step.BitsPerByte);
+        if (run.History.Count > measured)
         {
-            _measured = run.History.Count;
+            measured = run.History.Count;
             return Now($"{run.History[^1].BitsPerByte:0.000} bits/byte held out after {Human.Bytes(run.History[^1].Bytes)}");
         }
         return isDue ? Now() : null;
@@ -27,8 +27,8 @@ internal sealed class RunProgress(TrainingRun run)
     public ComparisonProgress Now(string? note = null)
     {
         Trainer trainer = run.Trainer;
-        long done = trainer.Steps - _startSteps;
-        double seconds = trainer.Seconds - _startSeconds;
+        long done = trainer.Steps - startSteps;
+        double seconds = trainer.Seconds - startSeconds;
         bool isKnown = done > 0 && seconds > 0 && trainer.TotalSteps > 0;
         return new ComparisonProgress(
             Model: 0,
@@ -38,7 +38,7 @@ internal sealed class RunProgress(TrainingRun run)
             Fraction: trainer.TotalSteps == 0 ? 0 : trainer.Steps / (double)trainer.TotalSteps,
             Step: trainer.Steps,
             Steps: trainer.TotalSteps,
-            Loss: _pace.Loss,
+            Loss: pace.Loss,
             TokensPerSecond: isKnown ? done * trainer.BytesPerStep / seconds : 0,
             Remaining: isKnown ? TimeSpan.FromSeconds(Math.Min((trainer.TotalSteps - trainer.Steps) * seconds / done, 1e9)) : null,
             Note: note);

@@ -14,14 +14,14 @@ public sealed class AtomicFile : IDisposable
     /// <summary>What the name of an unfinished file ends in.</summary>
     public const string UnfinishedSuffix = ".weft-tmp";
 
-    private readonly string _path;
-    private readonly string _unfinished;
-    private FileStream? _stream;
+    private readonly string path;
+    private readonly string unfinished;
+    private FileStream? stream;
 
     private AtomicFile(string path)
     {
-        _path = path;
-        _unfinished = path + UnfinishedSuffix;
+        this.path = path;
+        unfinished = path + UnfinishedSuffix;
         if (path.Length == 0)
         {
             throw new InputException("cannot write a file without a name");
@@ -32,7 +32,7 @@ public sealed class AtomicFile : IDisposable
         }
         try
         {
-            _stream = new FileStream(_unfinished, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 1 << 16);
+            this.stream = new FileStream(unfinished, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 1 << 16);
         }
         catch (Exception e) when (IsFileProblem(e))
         {
@@ -61,14 +61,14 @@ public sealed class AtomicFile : IDisposable
     /// <exception cref="InputException">The disk is full, or fails.</exception>
     public void Write(ReadOnlySpan<byte> bytes)
     {
-        FileStream stream = _stream ?? throw new InvalidOperationException("the file is already committed or disposed");
+        FileStream stream = this.stream ?? throw new InvalidOperationException("the file is already committed or disposed");
         try
         {
             stream.Write(bytes);
         }
         catch (Exception e) when (IsFileProblem(e))
         {
-            throw Problem("write", _path, e);
+            throw Problem("write", this.path, e);
         }
     }
 
@@ -76,25 +76,25 @@ public sealed class AtomicFile : IDisposable
     /// <exception cref="InputException">The disk is full, or the name cannot be taken.</exception>
     public void Commit()
     {
-        FileStream stream = _stream ?? throw new InvalidOperationException("the file is already committed or disposed");
+        FileStream stream = this.stream ?? throw new InvalidOperationException("the file is already committed or disposed");
         try
         {
             stream.Flush(flushToDisk: true);
             stream.Dispose();
-            _stream = null;
-            Persistently(() => File.Move(_unfinished, _path, overwrite: true));
+            this.stream = null;
+            Persistently(() => File.Move(unfinished, this.path, overwrite: true));
         }
         catch (Exception e) when (IsFileProblem(e))
         {
             Discard();
-            throw Problem("write", _path, e);
+            throw Problem("write", this.path, e);
         }
     }
 
     /// <summary>Removes the unfinished file, unless it was committed.</summary>
     public void Dispose()
     {
-        if (_stream is not null)
+        if (this.stream is not null)
         {
             Discard();
         }
@@ -105,8 +105,8 @@ public sealed class AtomicFile : IDisposable
     {
         try
         {
-            FileStream? stream = _stream;
-            _stream = null;
+            FileStream? stream = this.stream;
+            this.stream = null;
             stream?.Dispose();
         }
         catch (Exception e) when (IsFileProblem(e))
@@ -114,7 +114,7 @@ public sealed class AtomicFile : IDisposable
         }
         try
         {
-            File.Delete(_unfinished);
+            File.Delete(unfinished);
         }
         catch (Exception e) when (IsFileProblem(e))
         {

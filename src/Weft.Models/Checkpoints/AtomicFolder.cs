@@ -24,14 +24,14 @@ public sealed class AtomicFolder : IDisposable
     private const string Ready = ".ready";
     private const string Lock = ".lock";
 
-    private readonly Action? _beforeEachOperation;
-    private readonly FileStream _lock;
+    private readonly Action? beforeEachOperation;
+    private readonly FileStream lockFile;
 
     /// <summary>As <see cref="Open"/>; tests look at the disk before each operation that changes it.</summary>
     internal AtomicFolder(string path, Action? beforeEachOperation)
     {
         Path = path;
-        _beforeEachOperation = beforeEachOperation;
+        this.beforeEachOperation = beforeEachOperation;
         try
         {
             if (File.Exists(path))
@@ -39,7 +39,7 @@ public sealed class AtomicFolder : IDisposable
                 throw new InputException($"cannot write the folder {AtomicFile.Quote(path)}: it is a file");
             }
             Change(() => Directory.CreateDirectory(path));
-            _lock = TakeLock();
+            lockFile = TakeLock();
         }
         catch (Exception e) when (AtomicFile.IsFileProblem(e))
         {
@@ -53,7 +53,7 @@ public sealed class AtomicFolder : IDisposable
         }
         catch (Exception e) when (AtomicFile.IsFileProblem(e))
         {
-            _lock.Dispose();
+            lockFile.Dispose();
             throw AtomicFile.Problem("write the folder", path, e);
         }
     }
@@ -115,7 +115,7 @@ public sealed class AtomicFolder : IDisposable
     }
 
     /// <summary>Gives the folder up, so that another process may write it.</summary>
-    public void Dispose() => _lock.Dispose();
+    public void Dispose() => lockFile.Dispose();
 
     // Step 3, and its repetition after a kill: every file still in .ready belongs to the valid version and goes to its place.
     private void FinishMoves()
@@ -192,7 +192,7 @@ public sealed class AtomicFolder : IDisposable
 
     private void Change(Action operation)
     {
-        _beforeEachOperation?.Invoke();
+        this.beforeEachOperation?.Invoke();
         AtomicFile.Persistently(operation);
     }
 

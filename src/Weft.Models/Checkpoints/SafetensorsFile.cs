@@ -17,15 +17,15 @@ public sealed class SafetensorsFile : IDisposable
 {
     private const int ChunkBytes = 1 << 18;
 
-    private readonly SafeFileHandle _handle;
-    private readonly string _path;
-    private readonly long _dataStart;
-    private readonly SafetensorsHeader _header;
+    private readonly SafeFileHandle handle;
+    private readonly string path;
+    private readonly long dataStart;
+    private readonly SafetensorsHeader header;
 
     private SafetensorsFile(string path, SafeFileHandle handle)
     {
-        _path = path;
-        _handle = handle;
+        this.path = path;
+        this.handle = handle;
         long length = RandomAccess.GetLength(handle);
         Span<byte> prefix = stackalloc byte[sizeof(ulong)];
         if (length < prefix.Length)
@@ -45,8 +45,8 @@ public sealed class SafetensorsFile : IDisposable
         }
         byte[] json = new byte[headerLength];
         ReadExactly(json, prefix.Length);
-        _dataStart = prefix.Length + json.Length;
-        _header = SafetensorsHeader.Parse(json, length - _dataStart, path);
+        dataStart = prefix.Length + json.Length;
+        this.header = SafetensorsHeader.Parse(json, length - dataStart, path);
     }
 
     /// <summary>Opens a file and checks its header.</summary>
@@ -77,13 +77,13 @@ public sealed class SafetensorsFile : IDisposable
     }
 
     /// <summary>The tensors' names, in the header's order.</summary>
-    public IEnumerable<string> Names => _header.Tensors.Keys;
+    public IEnumerable<string> Names => this.header.Tensors.Keys;
 
     /// <summary>The file's free-form metadata; empty if it has none.</summary>
-    public IReadOnlyDictionary<string, string> Metadata => _header.Metadata;
+    public IReadOnlyDictionary<string, string> Metadata => this.header.Metadata;
 
     /// <summary>Whether there is a tensor of that name.</summary>
-    public bool Contains(string name) => _header.Tensors.ContainsKey(name);
+    public bool Contains(string name) => this.header.Tensors.ContainsKey(name);
 
     /// <summary>The type and shape of a tensor.</summary>
     /// <exception cref="InputException">There is none of that name.</exception>
@@ -153,13 +153,13 @@ public sealed class SafetensorsFile : IDisposable
         SafetensorsHeader.Located tensor = Find(name);
         if (tensor.End - tensor.Begin != destination.Length)
         {
-            throw Bad(_path, name, $"it holds {tensor.End - tensor.Begin} bytes where {destination.Length} are expected");
+            throw Bad(this.path, name, $"it holds {tensor.End - tensor.Begin} bytes where {destination.Length} are expected");
         }
         ReadData(name, destination, tensor.Begin);
     }
 
     /// <summary>Closes the file.</summary>
-    public void Dispose() => _handle.Dispose();
+    public void Dispose() => this.handle.Dispose();
 
     /// <summary>The message for a fault of a file.</summary>
     internal static InputException Bad(string path, string reason, Exception? inner = null) =>
@@ -170,18 +170,18 @@ public sealed class SafetensorsFile : IDisposable
         Bad(path, $"tensor {AtomicFile.Quote(name)}: {reason}", inner);
 
     private SafetensorsHeader.Located Find(string name) =>
-        _header.Tensors.TryGetValue(name, out SafetensorsHeader.Located tensor) ? tensor : throw Bad(_path, $"it has no tensor {AtomicFile.Quote(name)}");
+        this.header.Tensors.TryGetValue(name, out SafetensorsHeader.Located tensor) ? tensor : throw Bad(this.path, $"it has no tensor {AtomicFile.Quote(name)}");
 
     private SafetensorsType TypeOf(string name, int length)
     {
         SafetensorsEntry entry = Find(name).Entry;
         return entry.Count == length
             ? entry.Type
-            : throw Bad(_path, name, $"its shape {entry.ShapeText} makes {entry.Count} elements where {length} are expected");
+            : throw Bad(this.path, name, $"its shape {entry.ShapeText} makes {entry.Count} elements where {length} are expected");
     }
 
     private InputException WrongType(string name, string expected) =>
-        Bad(_path, name, $"its dtype is {SafetensorsEntry.TypeName(Find(name).Entry.Type)} where {expected} is expected");
+        Bad(this.path, name, $"its dtype is {SafetensorsEntry.TypeName(Find(name).Entry.Type)} where {expected} is expected");
 
     // Straight into the destination: on a little-endian machine the file holds what memory holds.
     private void ReadPlain<T>(string name, Span<T> destination) where T : unmanaged
@@ -242,11 +242,11 @@ public sealed class SafetensorsFile : IDisposable
     {
         try
         {
-            ReadExactly(destination, _dataStart + offset);
+            ReadExactly(destination, dataStart + offset);
         }
         catch (Exception e) when (AtomicFile.IsFileProblem(e))
         {
-            throw Bad(_path, name, AtomicFile.Problem("read", _path, e).Message, e);
+            throw Bad(this.path, name, AtomicFile.Problem("read", this.path, e).Message, e);
         }
     }
 
@@ -254,7 +254,7 @@ public sealed class SafetensorsFile : IDisposable
     {
         while (!destination.IsEmpty)
         {
-            int read = RandomAccess.Read(_handle, destination, offset);
+            int read = RandomAccess.Read(this.handle, destination, offset);
             if (read == 0)
             {
                 throw new EndOfStreamException("it was cut short while being read");

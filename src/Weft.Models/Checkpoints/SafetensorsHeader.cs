@@ -17,18 +17,18 @@ internal sealed class SafetensorsHeader
     private const string MetadataKey = "__metadata__";
     private const int MaxRank = 64;
 
-    private readonly Dictionary<string, string> _metadata = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, Located> _tensors = new(StringComparer.Ordinal);
-    private readonly string _file;
+    private readonly Dictionary<string, string> metadata = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Located> tensors = new(StringComparer.Ordinal);
+    private readonly string file;
 
     /// <summary>A tensor, and where its data begin and end, in bytes after the header.</summary>
     internal readonly record struct Located(SafetensorsEntry Entry, long Begin, long End);
 
-    private SafetensorsHeader(string file) => _file = file;
+    private SafetensorsHeader(string file) => this.file = file;
 
-    public IReadOnlyDictionary<string, string> Metadata => _metadata;
+    public IReadOnlyDictionary<string, string> Metadata => this.metadata;
 
-    public IReadOnlyDictionary<string, Located> Tensors => _tensors;
+    public IReadOnlyDictionary<string, Located> Tensors => tensors;
 
     /// <summary>Parses a header. <paramref name="dataLength"/> is the number of bytes after it; <paramref name="file"/> serves the messages.</summary>
     /// <exception cref="InputException">The header is not a valid one for a file of that length.</exception>
@@ -114,7 +114,7 @@ internal sealed class SafetensorsHeader
             if (name != MetadataKey)
             {
                 Located tensor = ReadTensor(ref json, name);
-                if (!_tensors.TryAdd(name, tensor))
+                if (!tensors.TryAdd(name, tensor))
                 {
                     throw Bad(name, "it is there twice");
                 }
@@ -146,7 +146,7 @@ internal sealed class SafetensorsHeader
             {
                 throw Bad($"its metadata's {AtomicFile.Quote(key)} is not a string");
             }
-            if (!_metadata.TryAdd(key, json.GetString()!))
+            if (!this.metadata.TryAdd(key, json.GetString()!))
             {
                 throw Bad($"its metadata's {AtomicFile.Quote(key)} is there twice");
             }
@@ -255,7 +255,7 @@ internal sealed class SafetensorsHeader
     private void CheckRanges(long dataLength)
     {
         long end = 0;
-        foreach (Located tensor in _tensors.Values.OrderBy(t => t.Begin).ThenBy(t => t.End))
+        foreach (Located tensor in tensors.Values.OrderBy(t => t.Begin).ThenBy(t => t.End))
         {
             if (tensor.Begin != end)
             {
@@ -282,7 +282,7 @@ internal sealed class SafetensorsHeader
         }
     }
 
-    private InputException Bad(string reason, Exception? inner = null) => SafetensorsFile.Bad(_file, reason, inner);
+    private InputException Bad(string reason, Exception? inner = null) => SafetensorsFile.Bad(this.file, reason, inner);
 
-    private InputException Bad(string name, string reason, Exception? inner = null) => SafetensorsFile.Bad(_file, name, reason, inner);
+    private InputException Bad(string name, string reason, Exception? inner = null) => SafetensorsFile.Bad(this.file, name, reason, inner);
 }

@@ -14,10 +14,10 @@ public sealed class SafetensorsWriter : IDisposable
 {
     private const int ChunkBytes = 1 << 18;
 
-    private readonly AtomicFile _file;
-    private readonly SafetensorsEntry[] _entries;
-    private int _current;
-    private long _left; // bytes that the current entry still lacks
+    private readonly AtomicFile file;
+    private readonly SafetensorsEntry[] entries;
+    private int current;
+    private long left; // bytes that the current entry still lacks
 
     /// <summary>Starts a file holding these tensors, in this order, and these metadata.</summary>
     /// <exception cref="ArgumentException">A name is declared twice or reserved, or a shape is negative.</exception>
@@ -25,9 +25,9 @@ public sealed class SafetensorsWriter : IDisposable
     public SafetensorsWriter(string path, IEnumerable<SafetensorsEntry> entries, IReadOnlyDictionary<string, string>? metadata = null)
     {
         ArgumentNullException.ThrowIfNull(entries);
-        _entries = [.. entries];
+        this.entries = [.. entries];
         HashSet<string> names = new(StringComparer.Ordinal) { "__metadata__" };
-        foreach (SafetensorsEntry entry in _entries)
+        foreach (SafetensorsEntry entry in this.entries)
         {
             if (!names.Add(entry.Name))
             {
@@ -38,10 +38,10 @@ public sealed class SafetensorsWriter : IDisposable
                 throw new ArgumentException($"the shape of {entry} is negative", nameof(entries));
             }
         }
-        byte[] header = SafetensorsHeader.Format(_entries, metadata ?? new Dictionary<string, string>());
-        _file = AtomicFile.Create(path);
-        _file.Write(header);
-        _left = _entries.Length > 0 ? _entries[0].ByteCount : 0;
+        byte[] header = SafetensorsHeader.Format(this.entries, metadata ?? new Dictionary<string, string>());
+        file = AtomicFile.Create(path);
+        file.Write(header);
+        left = this.entries.Length > 0 ? this.entries[0].ByteCount : 0;
         SkipComplete();
     }
 
@@ -62,7 +62,7 @@ public sealed class SafetensorsWriter : IDisposable
     public void WriteBytes(string name, ReadOnlySpan<byte> data)
     {
         Expect(name, data.Length);
-        _file.Write(data);
+        file.Write(data);
         Advance(data.Length);
     }
 
@@ -71,36 +71,36 @@ public sealed class SafetensorsWriter : IDisposable
     /// <exception cref="InputException">The disk is full, or the name cannot be taken.</exception>
     public void Commit()
     {
-        if (_current < _entries.Length)
+        if (current < this.entries.Length)
         {
-            throw new InvalidOperationException($"tensor '{_entries[_current].Name}' lacks {_left} bytes");
+            throw new InvalidOperationException($"tensor '{this.entries[current].Name}' lacks {left} bytes");
         }
-        _file.Commit();
+        file.Commit();
     }
 
     /// <summary>Removes the unfinished file, unless it was committed.</summary>
-    public void Dispose() => _file.Dispose();
+    public void Dispose() => file.Dispose();
 
     private void Append<T>(string name, SafetensorsType type, ReadOnlySpan<T> data) where T : unmanaged
     {
         Expect(name, (long)data.Length * Unsafe.SizeOf<T>());
-        if (!data.IsEmpty && _entries[_current].Type != type)
+        if (!data.IsEmpty && this.entries[current].Type != type)
         {
-            throw new InvalidOperationException($"tensor '{name}' is declared {_entries[_current].Type}, not {type}");
+            throw new InvalidOperationException($"tensor '{name}' is declared {this.entries[current].Type}, not {type}");
         }
         while (!data.IsEmpty) // in parts, since the bytes of a large span of T are more than a span of bytes can have
         {
             ReadOnlySpan<byte> part = MemoryMarshal.AsBytes(data[..Math.Min(data.Length, ChunkBytes / Unsafe.SizeOf<T>())]);
             if (BitConverter.IsLittleEndian)
             {
-                _file.Write(part);
+                file.Write(part);
             }
             else
             {
                 byte[] swapped = ArrayPool<byte>.Shared.Rent(part.Length);
                 part.CopyTo(swapped);
                 SafetensorsFile.ReverseEach(swapped.AsSpan(0, part.Length), Unsafe.SizeOf<T>());
-                _file.Write(swapped.AsSpan(0, part.Length));
+                file.Write(swapped.AsSpan(0, part.Length));
                 ArrayPool<byte>.Shared.Return(swapped);
             }
             data = data[(part.Length / Unsafe.SizeOf<T>())..];
@@ -114,28 +114,28 @@ public sealed class SafetensorsWriter : IDisposable
         {
             return; // an empty piece, or a tensor without elements, changes nothing
         }
-        if (_current == _entries.Length || _entries[_current].Name != name)
+        if (current == this.entries.Length || this.entries[current].Name != name)
         {
-            string due = _current == _entries.Length ? "no tensor is" : $"'{_entries[_current].Name}' is";
+            string due = current == this.entries.Length ? "no tensor is" : $"'{this.entries[current].Name}' is";
             throw new InvalidOperationException($"data of tensor '{name}' are given where {due} due");
         }
-        if (byteCount > _left)
+        if (byteCount > left)
         {
-            throw new InvalidOperationException($"tensor '{name}' lacks {_left} bytes, but {byteCount} are given");
+            throw new InvalidOperationException($"tensor '{name}' lacks {left} bytes, but {byteCount} are given");
         }
     }
 
     private void Advance(long byteCount)
     {
-        _left -= byteCount;
+        left -= byteCount;
         SkipComplete();
     }
 
     private void SkipComplete()
     {
-        while (_left == 0 && _current < _entries.Length && ++_current < _entries.Length)
+        while (left == 0 && current < this.entries.Length && ++current < this.entries.Length)
         {
-            _left = _entries[_current].ByteCount;
+            left = this.entries[current].ByteCount;
         }
     }
 }

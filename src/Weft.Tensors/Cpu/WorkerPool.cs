@@ -42,34 +42,34 @@ internal sealed unsafe class WorkerPool : IDisposable
         [FieldOffset(256)] public int Completed;
     }
 
-    private readonly Thread[] _threads;
-    private readonly nint[] _scratchFloats;
-    private readonly float** _scratch;
-    private readonly SemaphoreSlim _wake = new(0);
-    private readonly SemaphoreSlim _finished = new(0);
-    private Counters _counters;
-    private void* _job;
-    private int _count;
-    private delegate*<WorkerPool, uint, int, void> _drain;
-    private Exception? _failure;
-    private int _sleepers;
-    private int _callerSleeps;
-    private int _busy;
-    private volatile bool _stop;
+    private readonly Thread[] threads;
+    private readonly nint[] scratchFloats;
+    private readonly float** scratch;
+    private readonly SemaphoreSlim wake = new(0);
+    private readonly SemaphoreSlim finished = new(0);
+    private Counters counters;
+    private void* job;
+    private int count;
+    private delegate*<WorkerPool, uint, int, void> drain;
+    private Exception? failure;
+    private int sleepers;
+    private int callerSleeps;
+    private int busy;
+    private volatile bool stop;
 
     /// <summary>Starts <paramref name="workers"/> - 1 background threads; the thread that calls <see cref="Run"/> is the remaining worker.</summary>
     public WorkerPool(int workers)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(workers, 1);
         Workers = workers;
-        _scratchFloats = new nint[Slots * workers];
-        _scratch = (float**)NativeMemory.AllocZeroed((nuint)(Slots * workers), (nuint)sizeof(float*));
-        _threads = new Thread[workers - 1];
-        for (int i = 0; i < _threads.Length; i++)
+        scratchFloats = new nint[Slots * workers];
+        scratch = (float**)NativeMemory.AllocZeroed((nuint)(Slots * workers), (nuint)sizeof(float*));
+        this.threads = new Thread[workers - 1];
+        for (int i = 0; i < this.threads.Length; i++)
         {
             int worker = i + 1;
-            _threads[i] = new Thread(() => Loop(worker)) { IsBackground = true, Name = $"weft-{worker}" };
-            _threads[i].Start();
+            this.threads[i] = new Thread(() => Loop(worker)) { IsBackground = true, Name = $"weft-{worker}" };
+            this.threads[i].Start();
         }
     }
 
@@ -92,7 +92,7 @@ internal sealed unsafe class WorkerPool : IDisposable
                 job.Run(i, worker);
             return;
         }
-        if (Interlocked.Exchange(ref _busy, 1) != 0)
+        if (Interlocked.Exchange(ref busy, 1) != 0)
             throw new InvalidOperationException("Two threads drive one worker pool at the same time; give each its own.");
         WorkerPool? outerPool = t_pool;
         int outerWorker = t_worker;
@@ -100,21 +100,21 @@ internal sealed unsafe class WorkerPool : IDisposable
         t_worker = 0;
         fixed (TJob* pinned = &job)
         {
-            _job = pinned;
-            _count = count;
-            _drain = &Drain<TJob>;
-            _counters.Completed = 0;
-            uint run = (uint)(_counters.State >> 32) + 1;
-            Interlocked.Exchange(ref _counters.State, (long)run << 32 | (uint)count);
+            this.job = pinned;
+            this.count = count;
+            drain = &Drain<TJob>;
+            counters.Completed = 0;
+            uint run = (uint)(counters.State >> 32) + 1;
+            Interlocked.Exchange(ref counters.State, (long)run << 32 | (uint)count);
             WakeSleepers(count - 1);
             Drain<TJob>(this, run, 0);
             AwaitCompletion(count);
         }
         t_pool = outerPool;
         t_worker = outerWorker;
-        Exception? failure = _failure;
-        _failure = null;
-        Volatile.Write(ref _busy, 0);
+        Exception? failure = this.failure;
+        this.failure = null;
+        Volatile.Write(ref busy, 0);
         if (failure is not null)
             ExceptionDispatchInfo.Throw(failure);
     }
@@ -130,15 +130,15 @@ internal sealed unsafe class WorkerPool : IDisposable
     public float* Scratch(int worker, nint floats, int slot = 0)
     {
         int at = slot * Workers + worker;
-        if (_scratchFloats[at] < floats || _scratch[at] == null)
+        if (scratchFloats[at] < floats || scratch[at] == null)
         {
-            nint grown = Math.Max(1024, Math.Max(floats, _scratchFloats[at] + _scratchFloats[at] / 2));
-            NativeMemory.AlignedFree(_scratch[at]);
-            _scratch[at] = null;
-            _scratch[at] = (float*)NativeMemory.AlignedAlloc((nuint)grown * sizeof(float), 64);
-            _scratchFloats[at] = grown;
+            nint grown = Math.Max(1024, Math.Max(floats, scratchFloats[at] + scratchFloats[at] / 2));
+            NativeMemory.AlignedFree(scratch[at]);
+            scratch[at] = null;
+            scratch[at] = (float*)NativeMemory.AlignedAlloc((nuint)grown * sizeof(float), 64);
+            scratchFloats[at] = grown;
         }
-        return _scratch[at];
+        return scratch[at];
     }
 
     /// <summary>
@@ -152,42 +152,42 @@ internal sealed unsafe class WorkerPool : IDisposable
         else
             for (int worker = 0; worker < Workers; worker++)
                 Scratch(worker, floats, slot);
-        return _scratch + slot * Workers;
+        return scratch + slot * Workers;
     }
 
     /// <summary>Stops the threads and frees the scratch. No run may be in progress.</summary>
     public void Dispose()
     {
-        if (_stop)
+        if (stop)
             return;
-        _stop = true;
-        _wake.Release(Workers);
-        foreach (Thread thread in _threads)
+        stop = true;
+        wake.Release(Workers);
+        foreach (Thread thread in this.threads)
             thread.Join();
-        for (int at = 0; at < _scratchFloats.Length; at++)
-            NativeMemory.AlignedFree(_scratch[at]);
-        NativeMemory.Free(_scratch);
-        _wake.Dispose();
-        _finished.Dispose();
+        for (int at = 0; at < scratchFloats.Length; at++)
+            NativeMemory.AlignedFree(scratch[at]);
+        NativeMemory.Free(scratch);
+        wake.Dispose();
+        finished.Dispose();
     }
 
     /// <summary>Claims and runs indices of one run until none is left unclaimed.</summary>
     private static void Drain<TJob>(WorkerPool pool, uint run, int worker) where TJob : unmanaged, IJob
     {
         // Read before the first claim: a claim that succeeds proves that the run was still open, and so that these belonged to it.
-        TJob* job = (TJob*)pool._job;
-        int count = pool._count;
+        TJob* job = (TJob*)pool.job;
+        int count = pool.count;
         int done = 0;
         for (; ; )
         {
-            long state = Volatile.Read(ref pool._counters.State);
+            long state = Volatile.Read(ref pool.counters.State);
             int left = (int)state;
             if ((uint)(state >> 32) != run || left == 0)
                 break;
-            if (Interlocked.CompareExchange(ref pool._counters.State, state - 1, state) != state)
+            if (Interlocked.CompareExchange(ref pool.counters.State, state - 1, state) != state)
                 continue;
             done++;
-            if (Volatile.Read(ref pool._failure) is not null)
+            if (Volatile.Read(ref pool.failure) is not null)
                 continue;
             try
             {
@@ -197,26 +197,26 @@ internal sealed unsafe class WorkerPool : IDisposable
             catch (Exception e)
 #pragma warning restore CA1031
             {
-                Interlocked.CompareExchange(ref pool._failure, e, null);
+                Interlocked.CompareExchange(ref pool.failure, e, null);
             }
         }
-        if (done > 0 && Interlocked.Add(ref pool._counters.Completed, done) == count
-            && Volatile.Read(ref pool._callerSleeps) != 0 && Interlocked.Exchange(ref pool._callerSleeps, 0) != 0)
-            pool._finished.Release();
+        if (done > 0 && Interlocked.Add(ref pool.counters.Completed, done) == count
+            && Volatile.Read(ref pool.callerSleeps) != 0 && Interlocked.Exchange(ref pool.callerSleeps, 0) != 0)
+            pool.finished.Release();
     }
 
     private void AwaitCompletion(int count)
     {
         long start = 0;
-        while (Volatile.Read(ref _counters.Completed) != count)
+        while (Volatile.Read(ref counters.Completed) != count)
         {
             if (Spin(ref start))
                 continue;
-            Interlocked.Exchange(ref _callerSleeps, 1);
-            if (Volatile.Read(ref _counters.Completed) != count)
-                _finished.Wait();
+            Interlocked.Exchange(ref callerSleeps, 1);
+            if (Volatile.Read(ref counters.Completed) != count)
+                finished.Wait();
             // A permit may be left over from an earlier run: the loop looks again.
-            Interlocked.Exchange(ref _callerSleeps, 0);
+            Interlocked.Exchange(ref callerSleeps, 0);
         }
     }
 
@@ -226,14 +226,14 @@ internal sealed unsafe class WorkerPool : IDisposable
         t_worker = worker;
         uint seen = 0;
         long start = 0;
-        while (!_stop)
+        while (!stop)
         {
-            uint run = (uint)(Volatile.Read(ref _counters.State) >> 32);
+            uint run = (uint)(Volatile.Read(ref counters.State) >> 32);
             if (run != seen)
             {
                 seen = run;
                 start = 0;
-                _drain(this, run, worker);
+                drain(this, run, worker);
             }
             else if (!Spin(ref start))
             {
@@ -256,27 +256,27 @@ internal sealed unsafe class WorkerPool : IDisposable
     private void Sleep(uint seen)
     {
         // Invariant: sleepers counted + permits released = workers that wait or are about to. A surplus permit costs one extra look at State.
-        Interlocked.Increment(ref _sleepers);
-        if ((uint)(Volatile.Read(ref _counters.State) >> 32) != seen && TakeSleepers(1) == 1)
+        Interlocked.Increment(ref this.sleepers);
+        if ((uint)(Volatile.Read(ref counters.State) >> 32) != seen && TakeSleepers(1) == 1)
             return;
-        _wake.Wait();
+        wake.Wait();
     }
 
     private void WakeSleepers(int most)
     {
         int taken = TakeSleepers(most);
         if (taken > 0)
-            _wake.Release(taken);
+            wake.Release(taken);
     }
 
     /// <summary>Takes up to <paramref name="most"/> workers off the count of sleepers; returns how many.</summary>
     private int TakeSleepers(int most)
     {
-        int sleepers = Volatile.Read(ref _sleepers);
+        int sleepers = Volatile.Read(ref this.sleepers);
         while (sleepers > 0)
         {
             int taken = Math.Min(sleepers, most);
-            int found = Interlocked.CompareExchange(ref _sleepers, sleepers - taken, sleepers);
+            int found = Interlocked.CompareExchange(ref this.sleepers, sleepers - taken, sleepers);
             if (found == sleepers)
                 return taken;
             sleepers = found;
