@@ -9,8 +9,6 @@ namespace Weft.Tests;
 /// </summary>
 public class ReadmeTests
 {
-    private static readonly string Root = FindRoot();
-
     [Fact]
     public void FiguresAreTheExampleReports() => Check("figures", "docs/example/report.json", path => MarkdownSummary.Of(ComparisonReport.Read(path)));
 
@@ -26,9 +24,9 @@ public class ReadmeTests
 
     private static void Check(string mark, string source, Func<string, string> make)
     {
-        string readme = Path.Combine(Root, "README.md");
+        string readme = Path.Combine(Repository.Root, "README.md");
         string text = File.ReadAllText(readme).ReplaceLineEndings("\n");
-        string expected = $"<!-- {mark}: {source} -->\n{make(Path.Combine(Root, source))}<!-- /{mark} -->";
+        string expected = $"<!-- {mark}: {source} -->\n{make(Path.Combine(Repository.Root, source))}<!-- /{mark} -->";
         var part = new Regex($"<!-- {mark}: {Regex.Escape(source)} -->.*?<!-- /{mark} -->", RegexOptions.Singleline);
         Assert.Matches(part, text);
         if (Environment.GetEnvironmentVariable("WEFT_UPDATE_README") == "1")
@@ -38,16 +36,5 @@ public class ReadmeTests
         }
 
         Assert.Equal(expected, part.Match(text).Value);
-    }
-
-    private static string FindRoot()
-    {
-        DirectoryInfo? folder = new(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "Weft.slnx")))
-        {
-            folder = folder.Parent;
-        }
-
-        return folder?.FullName ?? throw new InvalidOperationException("the tests do not run within the repository");
     }
 }

@@ -36,7 +36,7 @@ internal sealed class CompareCommand : WeftCommand
     }
 
     public override IReadOnlyList<string> Notes =>
-        ["Every model gets the same training FLOPs. Ctrl-C saves; the same command goes on from there."];
+        ["Every model gets the same training FLOPs; with a budget of bytes, the same bytes.", "Ctrl-C saves; the same command goes on from there."];
 
     protected override int Run(ParseResult given)
     {

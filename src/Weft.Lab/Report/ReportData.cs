@@ -115,8 +115,6 @@ public sealed record ModelResult
     public required double LearningRate { get; init; }
     /// <summary>The learning rates tried first, if a sweep was asked for; the best was then trained with.</summary>
     public IReadOnlyList<SweepPoint>? Sweep { get; init; }
-    /// <summary>Anything a reader should know about the state's size.</summary>
-    public string? StateBytesNote { get; init; }
     /// <summary>Held-out loss along training, all seeds.</summary>
     public IReadOnlyList<CurvePoint> Curve { get; init; } = [];
     /// <summary>Decoding, by context.</summary>

@@ -142,8 +142,7 @@ function writeModels() {
       head.scope = "row"; row.prepend(head); t.tBodies[0].append(row);
     }
   byId("models").replaceWith(Object.assign(t, { id: "models" }));
-  const notes = models.filter(m => m.state_bytes_note).map(m => ` ${m.name}: ${m.state_bytes_note}`);
-  byId("models-caption").textContent = (models.length > 1 ? "Marked: the best figure of its column; whether a lead means anything is said above." : "") + notes.join("");
+  byId("models-caption").textContent = models.length > 1 ? "Marked: the best figure of its column; whether a lead means anything is said above." : "";
 }
 
 function writeTables() {

@@ -18,10 +18,7 @@ internal interface IJob
 /// </summary>
 internal sealed unsafe class WorkerPool : IDisposable
 {
-    /// <summary>Scratch slots that any job may use: 0 and 1.</summary>
-    public const int JobSlots = 2;
-
-    /// <summary>Scratch slots kept for <see cref="Gemm"/>, so that a job that calls it keeps its own scratch.</summary>
+    /// <summary>Scratch slots kept for <see cref="Gemm"/>, so that a job that calls it keeps its own scratch: any job may use slots 0 and 1.</summary>
     internal const int GemmSlotA = 2, GemmSlotB = 3, GemmSlotC = 4;
 
     private const int Slots = 5;

@@ -13,7 +13,7 @@ public class ToolPackageTests
         string configuration = typeof(ToolPackageTests).Assembly.GetCustomAttribute<AssemblyConfigurationAttribute>()!.Configuration;
         string packages = folder["packages"], tool = folder["tool"];
         // Built already, beside these tests; the local folder is the only source, so that no network is needed.
-        Dotnet("pack", Path.Combine(RepositoryRoot(), "src", "Weft.Cli"), "-c", configuration, "--no-build", "-o", packages);
+        Dotnet("pack", Path.Combine(Repository.Root, "src", "Weft.Cli"), "-c", configuration, "--no-build", "-o", packages);
         string config = folder.Write("nuget.config", "<configuration><packageSources><clear /></packageSources></configuration>"u8);
         Dotnet("tool", "install", "Weft.Cli", "--tool-path", tool, "--add-source", packages, "--configfile", config);
 
@@ -37,15 +37,5 @@ public class ToolPackageTests
         }
         CommandResult result = WeftProgram.Finish(process);
         Assert.True(result.Code == 0, $"dotnet {string.Join(' ', args)}\n{result.Out}\n{result.Error}");
-    }
-
-    private static string RepositoryRoot()
-    {
-        DirectoryInfo? folder = new(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "Weft.slnx")))
-        {
-            folder = folder.Parent;
-        }
-        return folder?.FullName ?? throw new InvalidOperationException("the tests run outside their repository");
     }
 }

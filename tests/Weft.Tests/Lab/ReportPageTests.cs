@@ -30,7 +30,7 @@ public sealed class ReportPageTests : IDisposable
         ComparisonReport safe = Typical(), hostile = safe with { Corpus = safe.Corpus with { Name = Hostile }, Findings = [Hostile], Command = Hostile };
         HtmlReport.Write(safe, Page);
         int scripts = Scripts();
-        HtmlReport.Write(hostile with { Models = [.. safe.Models.Select(m => m with { Name = Hostile, Pattern = Hostile, StateBytesNote = Hostile })] }, Page);
+        HtmlReport.Write(hostile with { Models = [.. safe.Models.Select(m => m with { Name = Hostile, Pattern = Hostile })] }, Page);
         Assert.Equal(scripts, Scripts());
         Assert.DoesNotContain("<img src=x", File.ReadAllText(Page), StringComparison.OrdinalIgnoreCase);
         Assert.Contains("<title>&lt;/script&gt;", File.ReadAllText(Page), StringComparison.Ordinal);
