@@ -2,28 +2,45 @@ using Weft.Tensors;
 
 namespace Weft.Models;
 
+/// <summary>What a block is: the row that lists, presets, documentation and default learning rates are made from.</summary>
+public sealed record BlockInfo
+{
+    /// <summary>The architecture's own name: Gated DeltaNet.</summary>
+    public required string Title { get; init; }
+
+    /// <summary>A line on what it is, with options for an example.</summary>
+    public required string Line { get; init; }
+
+    /// <summary>What it computes, in a line: the recurrence and its output.</summary>
+    public required string Equation { get; init; }
+
+    /// <summary>What it remembers, as float32 values a layer and sequence.</summary>
+    public required string State { get; init; }
+
+    /// <summary>How it is computed over many tokens.</summary>
+    public required string Algorithm { get; init; }
+
+    /// <summary>Where it was published: arXiv numbers, with the equations or sections.</summary>
+    public required string Source { get; init; }
+
+    /// <summary>The peak learning rate that suits models of it at width 96: from a sweep (docs/measurements.md), or the field's habit.</summary>
+    public required double Rate { get; init; }
+
+    /// <summary>The pattern of the preset model named after the block; null where there is none: for MLPs, and attention, whose preset is "transformer".</summary>
+    public string? Preset { get; init; }
+}
+
 /// <summary>The blocks that patterns can name: a row a mixer.</summary>
-public static class BlockTable
+public static partial class BlockTable
 {
     /// <summary>The width at which the rates of the rows were found.</summary>
     private const int RateWidth = 96;
 
-    /// <summary>A mixer's maker, the learning rate that a sweep found for models of it (docs/measurements.md), and a line on what it is.</summary>
-    private sealed record Row(Func<BlockOptions, Builder, Mixer> Create, double Rate, string Line);
-
-    private static readonly SortedDictionary<string, Row> Rows = new(StringComparer.Ordinal)
-    {
-        ["attention"] = new(Attention.Create, 1e-3, "softmax attention with rotary positions: [heads=4, kv-heads=2, window=128]"),
-        ["gated-deltanet"] = new(GatedDeltaNet.Create, 1e-3, "the gated delta rule: a matrix state corrected by what it already holds: [heads=4, expand-v=2]"),
-        ["mamba2"] = new(Mamba2.Create, 2e-3, "state-space duality: a matrix state that decays by a scalar a head: [state=64, expand=2]"),
-        ["swiglu"] = new(SwiGlu.Create, 2e-3, "a gated MLP between mixers: [hidden=352]"),
-    };
-
     /// <summary>The names of all blocks.</summary>
     public static IReadOnlyCollection<string> Names => Rows.Keys;
 
-    /// <summary>What a block is, in a line, with options for an example.</summary>
-    public static string LineOf(string name) => Rows[name].Line;
+    /// <summary>What is known of a block besides how it is made.</summary>
+    public static BlockInfo Of(string name) => Rows[name].Info;
 
     /// <summary>Makes the mixer that a block of a pattern names.</summary>
     /// <exception cref="InputException">The name or an option is not known or not possible.</exception>
@@ -46,7 +63,7 @@ public static class BlockTable
     /// </summary>
     public static double DefaultRate(ModelConfig config)
     {
-        double rate = config.Blocks.Min(b => Rows.TryGetValue(b.Name, out Row? row) ? row.Rate : double.PositiveInfinity);
+        double rate = config.Blocks.Min(b => Rows.TryGetValue(b.Name, out Row? row) ? row.Info.Rate : double.PositiveInfinity);
         return Math.Round((double.IsFinite(rate) ? rate : 2e-3) * Math.Sqrt((double)RateWidth / config.Width), 6);
     }
 }

@@ -37,7 +37,7 @@ internal sealed class ModelsCommand(Terminal terminal) : WeftCommand(terminal, "
         {
             ModelConfig config = Presets.Resolve(name, Presets.DefaultWidth, BlockTable.Names);
             Mixer mixer = new LanguageModel(config, device, seed: 1).Blocks[0].Mixer;
-            blocks.AddRow(Tables.Cells(name, Human.Count(mixer.ParameterCount()), StateGrowth.Of(mixer), BlockTable.LineOf(name)));
+            blocks.AddRow(Tables.Cells(name, Human.Count(mixer.ParameterCount()), StateGrowth.Of(mixer), BlockTable.Of(name).Line));
         }
         Terminal.Console.Write(blocks);
         Terminal.Out.WriteLine($"Blocks are shown at width {Presets.DefaultWidth}.");

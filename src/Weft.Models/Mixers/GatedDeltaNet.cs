@@ -1,3 +1,4 @@
+using Weft.Models.Recurrences;
 using Weft.Tensors;
 
 namespace Weft.Models;

@@ -11,14 +11,17 @@ public static class Presets
     /// <summary>The width of a model given by its pattern alone.</summary>
     public const int DefaultWidth = 128;
 
-    /// <summary>Every preset, in the order in which they are shown. One row each: name, description, width, pattern.</summary>
+    /// <summary>The width of the presets.</summary>
+    private const int Width = 96;
+
+    /// <summary>Every preset: models of several kinds of block, then one of each mixer, named after it.</summary>
     public static IReadOnlyList<Preset> All { get; } =
     [
-        Row("transformer", "Attention over the whole context and SwiGLU, in turn", 96, "(attention[head-dim=32] swiglu)*4"),
-        Row("mamba2", "State-space layers only: a state of fixed size", 96, "mamba2[state=64]*6"),
-        Row("hybrid", "Three Mamba-2 layers to one of attention", 96, "(3*mamba2[state=64] attention[head-dim=32])*2"),
-        Row("gated-deltanet", "Gated delta rule, a state that is written by correction, and SwiGLU", 96, "(gated-deltanet swiglu)*3"),
-        Row("window", "Attention over the last 128 bytes only, and SwiGLU", 96, "(attention[head-dim=32, window=128] swiglu)*4"),
+        Row("transformer", "Attention over the whole context and SwiGLU, in turn", "(attention[head-dim=32] swiglu)*4"),
+        Row("hybrid", "Three Mamba-2 layers to one of attention", "(3*mamba2[state=64] attention[head-dim=32])*2"),
+        Row("window", "Attention over the last 128 bytes only, and SwiGLU", "(attention[head-dim=32, window=128] swiglu)*4"),
+        .. BlockTable.Names.Select(name => (Name: name, Info: BlockTable.Of(name))).Where(b => b.Info.Preset is not null)
+            .Select(b => Row(b.Name, b.Info.Title, b.Info.Preset!)),
     ];
 
     /// <summary>The preset of that name, or null.</summary>
@@ -59,8 +62,8 @@ public static class Presets
         };
     }
 
-    private static Preset Row(string name, string description, int width, string pattern)
+    private static Preset Row(string name, string description, string pattern)
     {
-        return new Preset(name, description, new ModelConfig { Name = name, Width = width, Blocks = Pattern.Parse(pattern) });
+        return new Preset(name, description, new ModelConfig { Name = name, Width = Width, Blocks = Pattern.Parse(pattern) });
     }
 }

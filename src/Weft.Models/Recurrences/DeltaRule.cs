@@ -1,6 +1,6 @@
 using Weft.Tensors;
 
-namespace Weft.Models;
+namespace Weft.Models.Recurrences;
 
 /// <summary>
 /// The delta rule: A_t is a decay times (identity minus rank one), on a matrix state S [dk, dv] per head,

@@ -156,14 +156,15 @@ public class ModelConfigTests
     [Fact]
     public void PresetsAreWhole()
     {
-        Assert.Equal(["transformer", "mamba2", "hybrid", "gated-deltanet", "window"], Presets.All.Select(p => p.Name));
+        Assert.Equal(["transformer", "hybrid", "window"], Presets.All.Take(3).Select(p => p.Name));
+        Assert.Equal(BlockTable.Names.Where(n => n is not "attention" and not "swiglu"), Presets.All.Skip(3).Select(p => p.Name));
         foreach (Preset preset in Presets.All)
         {
             Assert.Equal(preset.Name, preset.Config.Name);
             Assert.NotEmpty(preset.Description);
-            Assert.All(preset.Config.Blocks, block => Assert.Contains(block.Name, Known));
-            Assert.Equal(preset.Config, Presets.Resolve(preset.Name, knownBlocks: Known));
-            Assert.Equal(preset.Config, ModelConfig.Read(preset.Config.ToJson(), "preset", Known));
+            Assert.All(preset.Config.Blocks, block => Assert.Contains(block.Name, BlockTable.Names));
+            Assert.Equal(preset.Config, Presets.Resolve(preset.Name, knownBlocks: BlockTable.Names));
+            Assert.Equal(preset.Config, ModelConfig.Read(preset.Config.ToJson(), "preset", BlockTable.Names));
         }
     }
 
