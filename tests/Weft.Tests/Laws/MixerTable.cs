@@ -47,7 +47,7 @@ public static class MixerTable
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
         new("s4d[state=6]", 48, 16),
-        new("lru[state=20]", 32, 16),
+        new("lru[state=20, max-phase=0.3]", 32, 16),
         new("s5[state=16, blocks=2]", 32, 16),
         new("s5[state=12, blocks=1, rule=bilinear]", 48, 16),
         new("h3[state=6, shift=5]", 32, 16),
