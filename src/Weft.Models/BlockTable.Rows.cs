@@ -63,6 +63,17 @@ public static partial class BlockTable
             Rate = 2e-3,
             Preset = "mamba2[state=64]*6",
         }),
+        ["s4"] = new(S4.Create, new()
+        {
+            Title = "S4",
+            Line = "a state space for each channel, HiPPO's, diagonal plus low rank: [state=64, mode=recurrent]",
+            Equation = "h' = (diag(a) - p p*) h + b x, bilinear; y = 2 Re(C h) + D x",
+            State = "N d",
+            Algorithm = "a fused scan; or blocks of 64 as convolutions, the state between them",
+            Source = "arXiv 2111.00396 (equations 3 and 6, theorem 1, appendix C)",
+            Rate = 1e-3,
+            Preset = "s4*6",
+        }),
         ["s4d"] = new(S4d.Create, new()
         {
             Title = "S4D",
