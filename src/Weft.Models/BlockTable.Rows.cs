@@ -30,6 +30,39 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(gated-deltanet swiglu)*3",
         }),
+        ["gla"] = new(GatedLinearAttention.Create, new()
+        {
+            Title = "Gated linear attention",
+            Line = "a matrix state whose key channels each forget at a rate of their own: [heads=4, expand-k=0.5]",
+            Equation = "S_t = diag(a_t) S_{t-1} + k_t v_t^T; o_t = S_t^T q_t / sqrt(d_k); a = sigmoid(.)^(1/16)",
+            State = "H d_k d_v (d^2 / 8 with 4 heads)",
+            Algorithm = "chunks of 64, pairs by blocks of 16, a recurrence between them",
+            Source = "arXiv 2312.06635 (equation 3, section 4)",
+            Rate = 1e-3,
+            Preset = "(gla swiglu)*3",
+        }),
+        ["gsa"] = new(GatedSlotAttention.Create, new()
+        {
+            Title = "Gated slot attention",
+            Line = "softmax attention over a fixed number of slots that forget: [heads=4, slots=64]",
+            Equation = "K_t = diag(f_t) K_{t-1} + (1 - f_t) k_t^T, V_t alike; o_t = V_t^T softmax(K_t q_t)",
+            State = "2 d M",
+            Algorithm = "two passes in chunks of 64, a softmax between them",
+            Source = "arXiv 2409.07146 (equations 7 to 9)",
+            Rate = 1e-3,
+            Preset = "(gsa swiglu)*3",
+        }),
+        ["hgrn2"] = new(Hgrn2.Create, new()
+        {
+            Title = "HGRN-2",
+            Line = "a gated linear recurrence whose state an outer product expands: [expand=32]",
+            Equation = "S_t = diag(f_t) S_{t-1} + (1 - f_t) v_t^T; o_t = S_t^T q_t / sqrt(n); f = b + (1 - b) sigmoid(.)",
+            State = "d n",
+            Algorithm = "chunks of 64, pairs by blocks of 16, a recurrence between them",
+            Source = "arXiv 2404.07904 (equation 6), lower bounds as in 2311.04823",
+            Rate = 1e-3,
+            Preset = "(hgrn2 swiglu)*3",
+        }),
         ["mamba2"] = new(Mamba2.Create, new()
         {
             Title = "Mamba-2",
