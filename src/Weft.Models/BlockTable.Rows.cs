@@ -52,6 +52,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(gated-deltaproduct swiglu)*3",
         }),
+        ["kda"] = new(KimiDelta.Create, new()
+        {
+            Title = "Kimi delta attention",
+            Line = "the delta rule with a decay per key channel: [heads=4]",
+            Equation = "S_t = (I - b_t k_t k_t^T) diag(e^{g_t}) S_{t-1} + b_t k_t v_t^T; o_t = S_t^T q_t / sqrt(d_h)",
+            State = "d d_h + 3 (3 d), d_h = d / H",
+            Algorithm = "chunks of 64 by decayed scores and one triangular system",
+            Source = "arXiv 2510.26692 (equation 1, section 4)",
+            Rate = 1e-3,
+            Preset = "(kda swiglu)*3",
+        }),
         ["mamba2"] = new(Mamba2.Create, new()
         {
             Title = "Mamba-2",

@@ -27,33 +27,29 @@ public static class DeltaProduct
         int batch = q.Shape[0], time = q.Shape[1], steps = k.Shape[1] / time, heads = beta.Shape.Columns;
         int dk = q.Shape.Columns / keyHeads, dv = v.Shape.Columns / heads, group = heads / keyHeads;
         Tensor ones = tape.Of(Enumerable.Repeat(1f, group).ToArray(), new Shape(1, group, 1));
-        Tensor s = initial ?? tape.Of(new float[batch * heads * dk * dv], new Shape(batch, heads, dk, dv));
-        Tensor? o = null;
+        Tensor s = Definitions.Start(initial, tape, new Shape(batch, heads, dk, dv));
+        var outputs = new List<Tensor>(time);
         for (int t = 0; t < time; t++)
         {
             if (logDecay is not null)
             {
-                s = Ops.Multiply(s, Ops.Exp(At(logDecay, t)).Reshape(new Shape(batch, heads, 1, 1)));
+                s = Ops.Multiply(s, Ops.Exp(Definitions.At(logDecay, t, new Shape(batch, heads, 1, 1))));
             }
 
             for (int i = t * steps; i < (t + 1) * steps; i++)
             {
                 Tensor ki = Keys(k, i);                                                                    // [B,H,1,dk]
-                Tensor error = Ops.Subtract(At(v, i).Reshape(new Shape(batch, heads, 1, dv)), Ops.MatMul(ki, s));
-                Tensor write = Ops.Multiply(At(beta, i).Reshape(new Shape(batch, heads, 1, 1)), error);
+                Tensor error = Ops.Subtract(Definitions.At(v, i, new Shape(batch, heads, 1, dv)), Ops.MatMul(ki, s));
+                Tensor write = Ops.Multiply(Definitions.At(beta, i, new Shape(batch, heads, 1, 1)), error);
                 s = Ops.Add(s, Ops.MatMul(ki, write, transposeA: true));
             }
 
-            Tensor ot = Ops.Affine(Ops.MatMul(Keys(q, t), s), scale).Reshape(new Shape(batch, 1, heads * dv));
-            o = o is null ? ot : Ops.Concat(o, ot, 1);
+            outputs.Add(Ops.Affine(Ops.MatMul(Keys(q, t), s), scale).Reshape(new Shape(batch, 1, heads * dv)));
         }
 
-        return (o!, s);
+        return (Definitions.Join(outputs), s);
 
-        Tensor At(Tensor x, int t) => Ops.Slice(x, 1, t, 1);
-
-        Tensor Keys(Tensor x, int t) =>
-            Ops.Multiply(At(x, t).Reshape(new Shape(batch * keyHeads, 1, dk)), ones).Reshape(new Shape(batch, heads, 1, dk));
+        Tensor Keys(Tensor x, int t) => Ops.Multiply(Definitions.At(x, t, new Shape(batch * keyHeads, 1, dk)), ones).Reshape(new Shape(batch, heads, 1, dk));
     }
 
     /// <summary>

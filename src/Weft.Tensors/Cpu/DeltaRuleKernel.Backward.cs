@@ -171,7 +171,7 @@ internal static unsafe partial class DeltaRuleKernel
         }
     }
 
-    private static void Put(int rows, int n, float* from, Strided to)
+    public static void Put(int rows, int n, float* from, Strided to)
     {
         for (int i = 0; i < rows && !to.IsNone; i++)
         {
