@@ -19,12 +19,23 @@ public static partial class BlockTable
             Source = "arXiv 1706.03762 (section 3.2), 2104.09864 (RoPE), 2305.13245 (grouped queries)",
             Rate = 1e-3,
         }),
+        ["deltanet"] = new(DeltaNet.Create, new()
+        {
+            Title = "DeltaNet",
+            Line = "the delta rule: linear attention that corrects what it holds under a key: [heads=4]",
+            Equation = "S_t = (I - b_t k_t k_t^T) S_{t-1} + b_t k_t v_t^T; o_t = S_t^T q_t / sqrt(d_h)",
+            State = "d d_h + 3 (3 d), d_h = d / H",
+            Algorithm = "chunks of 64 by one triangular system (arXiv 2406.06484)",
+            Source = "arXiv 2406.06484 (section 3), 2102.11174 (equations 24, 25)",
+            Rate = 1e-3,
+            Preset = "(deltanet swiglu)*3",
+        }),
         ["gated-deltanet"] = new(GatedDeltaNet.Create, new()
         {
             Title = "Gated DeltaNet",
-            Line = "the gated delta rule: a matrix state corrected by what it already holds: [heads=4, expand-v=2]",
+            Line = "the gated delta rule: a matrix state corrected by what it already holds: [heads=4, key-heads=2]",
             Equation = "S_t = e^{a_t} (I - b_t k_t k_t^T) S_{t-1} + b_t k_t v_t^T; o_t = S_t^T q_t / sqrt(d_k)",
-            State = "H d_k d_v + 3 H (2 d_k + d_v)",
+            State = "H d_k d_v + 3 (2 H_k d_k + H d_v)",
             Algorithm = "chunks of 64 by one triangular system (arXiv 2406.06484)",
             Source = "arXiv 2412.06464 (equation 10, section 3.4)",
             Rate = 1e-3,
@@ -62,6 +73,27 @@ public static partial class BlockTable
             Source = "arXiv 2404.07904 (equation 6), lower bounds as in 2311.04823",
             Rate = 1e-3,
             Preset = "(hgrn2 swiglu)*3",
+        ["gated-deltaproduct"] = new(GatedDeltaProduct.Create, new()
+        {
+            Title = "Gated DeltaProduct",
+            Line = "several delta-rule steps a token, a product of reflections: [householders=2, heads=2]",
+            Equation = "S_t = prod_i (I - b_ti k_ti k_ti^T) e^{a_t} S_{t-1} + ..; o_t = S_t^T q_t / sqrt(d_k)",
+            State = "H d_k d_v + 3 ((1 + n) H d_k + n H d_v)",
+            Algorithm = "the chunked delta rule over n steps a token",
+            Source = "arXiv 2502.10297 (section 3)",
+            Rate = 1e-3,
+            Preset = "(gated-deltaproduct swiglu)*3",
+        }),
+        ["kda"] = new(KimiDelta.Create, new()
+        {
+            Title = "Kimi delta attention",
+            Line = "the delta rule with a decay per key channel: [heads=4]",
+            Equation = "S_t = (I - b_t k_t k_t^T) diag(e^{g_t}) S_{t-1} + b_t k_t v_t^T; o_t = S_t^T q_t / sqrt(d_h)",
+            State = "d d_h + 3 (3 d), d_h = d / H",
+            Algorithm = "chunks of 64 by decayed scores and one triangular system",
+            Source = "arXiv 2510.26692 (equation 1, section 4)",
+            Rate = 1e-3,
+            Preset = "(kda swiglu)*3",
         }),
         ["mamba2"] = new(Mamba2.Create, new()
         {

@@ -51,6 +51,13 @@ public static class MixerTable
         new("gsa[heads=2, slots=9, chunk=32]", 32, 32),
         new("hgrn2[expand=16, chunk=32]", 32, 32),
         new("hgrn2[expand=12, lower-bound=0.5, chunk=20]", 24, 20),
+        new("gated-deltanet[heads=4, key-heads=2, head-dim=8, chunk=32]", 32, 32),
+        new("deltanet[heads=2, chunk=16]", 32, 16),
+        new("deltanet[head-dim=16, chunk=32, negative-eigenvalues]", 48, 32),
+        new("gated-deltaproduct[heads=2, head-dim=8, chunk=16]", 32, 16),
+        new("gated-deltaproduct[householders=3, heads=1, head-dim=16, expand-v=1, chunk=8, negative-eigenvalues=false]", 48, 8),
+        new("kda[heads=2, chunk=32]", 32, 32),
+        new("kda[head-dim=24, chunk=20, negative-eigenvalues]", 48, 20),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
