@@ -24,8 +24,8 @@ public static class SelectiveScan
         int batch = x.Shape[0], time = x.Shape[1], channels = a.Shape[0], states = a.Shape[1], each = channels / groups;
         Tensor steps = softplus ? Ops.Softplus(dt) : dt;
         Tensor rates = Ops.Transpose(Ops.Copy(a, tape).Reshape(new Shape(1, groups, each, states)), 2, 3);                           // [1,G,N,D/G]
-        Tensor h = initial is null ? tape.Of(new float[batch * channels * states], new Shape(batch, groups, states, each))
-            : Ops.Transpose(Ops.Copy(initial, tape).Reshape(new Shape(batch, states, groups, each)), 1, 2);                          // [B,G,N,D/G]
+        Tensor h = Definitions.Start(initial, tape, new Shape(batch, states, channels));
+        h = Ops.Transpose(h.Reshape(new Shape(batch, states, groups, each)), 1, 2);                                                  // [B,G,N,D/G]
         var outputs = new List<Tensor>(time);
         for (int t = 0; t < time; t++)
         {
@@ -40,12 +40,10 @@ public static class SelectiveScan
 
             outputs.Add(y.Reshape(new Shape(batch, 1, channels)));
 
-            Tensor At(Tensor x, Shape shape) => Ops.Slice(x, 1, t, 1).Reshape(shape);
+            Tensor At(Tensor x, Shape shape) => Definitions.At(x, t, shape);
         }
 
-        return (Join(0, time), Ops.Transpose(h, 1, 2).Reshape(new Shape(batch, states, channels)));
-
-        Tensor Join(int from, int count) => count == 1 ? outputs[from] : Ops.Concat(Join(from, count / 2), Join(from + (count / 2), count - (count / 2)), 1);
+        return (Definitions.Join(outputs), Ops.Transpose(h, 1, 2).Reshape(new Shape(batch, states, channels)));
     }
 
     /// <summary>
@@ -55,4 +53,7 @@ public static class SelectiveScan
     /// <returns>y [B,T,D] and the states after the last token [B,N,D], which overwrite <paramref name="initial"/> when the tape does not record.</returns>
     public static (Tensor Y, Tensor Final) Fused(Tensor x, Tensor dt, Tensor a, Tensor b, Tensor c, Tensor? skip, Tensor? initial, int groups = 1, bool softplus = false) =>
         Ops.SelectiveScan(x, dt, a, b, c, skip, initial, groups, softplus);
+
+    /// <summary>The forward FLOPs of <see cref="Fused"/> on <paramref name="tokens"/> tokens of one sequence, as the kernels count them.</summary>
+    public static long Flops(long tokens, int channels, int states) => Ops.SelectiveScanFlops(tokens, channels, states);
 }
