@@ -94,6 +94,16 @@ public static partial class BlockTable
             Source = "arXiv 2510.26692 (equation 1, section 4)",
             Rate = 1e-3,
             Preset = "(kda swiglu)*3",
+        ["mamba"] = new(Mamba.Create, new()
+        {
+            Title = "Mamba",
+            Line = "a selective state space: states of every channel that decay by steps the token chooses: [state=16, expand=2]",
+            Equation = "h_t = e^{dt_t A} h_{t-1} + dt_t x_t B_t; y_t = C_t . h_t + D x_t",
+            State = "2 d N + 3 (2 d)",
+            Algorithm = "a fused scan, token by token with the states in cache; states computed again in the backward pass",
+            Source = "arXiv 2312.00752 (equations 2 and 4, algorithm 2)",
+            Rate = 2e-3,
+            Preset = "mamba*6",
         }),
         ["mamba2"] = new(Mamba2.Create, new()
         {
