@@ -12,11 +12,11 @@ public static partial class BlockTable
         ["attention"] = new(Attention.Create, new()
         {
             Title = "Softmax attention",
-            Line = "softmax attention with rotary positions: [heads=4, kv-heads=2, window=128]",
+            Line = "softmax attention with rotary positions: [heads=4, kv-heads=2, window=128]; or [positions=alibi]",
             Equation = "o_t = sum_s softmax_s(q_t . k_s / sqrt(d)) v_s over the s <= t within the window",
             State = "2 x tokens (or window) x kv-heads x head-dim",
             Algorithm = "tiles with an online softmax (arXiv 2205.14135)",
-            Source = "arXiv 1706.03762 (section 3.2), 2104.09864 (RoPE), 2305.13245 (grouped queries)",
+            Source = "arXiv 1706.03762 (section 3.2), 2104.09864 (RoPE), 2305.13245 (grouped queries), 2108.12409 (ALiBi), 2402.01032 (Hard-ALiBi)",
             Rate = 1e-3,
         }),
         ["deltanet"] = new(DeltaNet.Create, new()
@@ -29,6 +29,16 @@ public static partial class BlockTable
             Source = "arXiv 2406.06484 (section 3), 2102.11174 (equations 24, 25)",
             Rate = 1e-3,
             Preset = "(deltanet swiglu)*3",
+        ["forgetting-attention"] = new(ForgettingAttention.Create, new()
+        {
+            Title = "Forgetting attention",
+            Line = "softmax attention whose past fades by a learned gate a head: [heads=4, qk-norm, output-gate]",
+            Equation = "o_t = sum_s softmax_s(q_t . k_s / sqrt(d) + log f_{s+1} + ... + log f_t) v_s",
+            State = "tokens x (2 x kv-heads x head-dim + heads)",
+            Algorithm = "tiles with an online softmax (arXiv 2205.14135); sums of log gates between tiles in double precision",
+            Source = "arXiv 2503.02130 (equation 5, section 3.3)",
+            Rate = 1e-3,
+            Preset = "(forgetting-attention[heads=2] swiglu)*3",
         }),
         ["gated-deltanet"] = new(GatedDeltaNet.Create, new()
         {
