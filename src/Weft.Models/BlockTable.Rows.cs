@@ -114,6 +114,27 @@ public static partial class BlockTable
             Source = "arXiv 2312.00752 (equations 2 and 4, algorithm 2)",
             Rate = 2e-3,
             Preset = "mamba*6",
+        ["lightning"] = new(LightningAttention.Create, new()
+        {
+            Title = "Lightning attention",
+            Line = "linear attention with a fixed decay a head, gated, as in MiniMax-01: [heads=4, head-dim=32]",
+            Equation = "S_t = e^{-s_h} S_{t-1} + k_t v_t^T; o_t = S_t^T q_t, with q, k, v through silu",
+            State = "d^2 / H",
+            Algorithm = "chunks of 64 as matrix products, a recurrence between them",
+            Source = "arXiv 2405.04658, 2501.08313 (section 2)",
+            Rate = 1e-3,
+            Preset = "(lightning swiglu)*3",
+        }),
+        ["linear-attention"] = new(LinearAttention.Create, new()
+        {
+            Title = "Linear attention",
+            Line = "attention with a feature map for softmax: sums of keys and values: [heads=4, feature=elu, normalise=true]",
+            Equation = "S_t = S_{t-1} + phi(k_t) v_t^T; o_t = S_t^T phi(q_t) / (phi(q_t) . sum_s phi(k_s))",
+            State = "d^2 / H + d",
+            Algorithm = "chunks of 64 as matrix products, a recurrence between them",
+            Source = "arXiv 2006.16236 (equations 7, 18-20)",
+            Rate = 1e-3,
+            Preset = "(linear-attention swiglu)*3",
         }),
         ["mamba2"] = new(Mamba2.Create, new()
         {
@@ -125,6 +146,17 @@ public static partial class BlockTable
             Source = "arXiv 2405.21060 (equation 1, section 6)",
             Rate = 2e-3,
             Preset = "mamba2[state=64]*6",
+        }),
+        ["retnet"] = new(RetNet.Create, new()
+        {
+            Title = "RetNet",
+            Line = "retention: linear attention with a fixed decay a head and rotary positions: [heads=4, expand-v=2]",
+            Equation = "S_t = g_h S_{t-1} + k_t v_t^T; o_t = S_t^T q_t / sqrt(d_k), with q and k rotated by position",
+            State = "2 d^2 / H",
+            Algorithm = "chunks of 64 as matrix products, a recurrence between them",
+            Source = "arXiv 2307.08621 (equations 3-8)",
+            Rate = 1e-3,
+            Preset = "(retnet swiglu)*3",
         }),
         ["swiglu"] = new(SwiGlu.Create, new()
         {
