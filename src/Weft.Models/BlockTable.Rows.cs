@@ -135,6 +135,27 @@ public static partial class BlockTable
             Source = "arXiv 2006.16236 (equations 7, 18-20)",
             Rate = 1e-3,
             Preset = "(linear-attention swiglu)*3",
+        ["h3"] = new(H3.Create, new()
+        {
+            Title = "H3",
+            Line = "a shift and a diagonal state space with products between them: [state=64, shift=64, head-dim=1]",
+            Equation = "y = q SSM_diag(shift(k) v): h_t = lambda h_{t-1} + k_t v_t, 2 Re(C h_t) + D k_t v_t",
+            State = "N d w + 63 d, heads of w channels",
+            Algorithm = "a fused scan, states in registers",
+            Source = "arXiv 2212.14052 (section 3, algorithm 1)",
+            Rate = 1e-3,
+            Preset = "(h3 swiglu)*3",
+        }),
+        ["lru"] = new(Lru.Create, new()
+        {
+            Title = "Linear recurrent unit",
+            Line = "one complex state for all channels, its poles on a ring: [state=96, r-min=0.9, r-max=0.999]",
+            Equation = "h_t = lambda h_{t-1} + gamma B x_t; y_t = Re(C h_t) + D x_t",
+            State = "2 P",
+            Algorithm = "products with B and C around a fused complex scan",
+            Source = "arXiv 2303.06349 (section 3)",
+            Rate = 1e-3,
+            Preset = "lru*6",
         }),
         ["mamba2"] = new(Mamba2.Create, new()
         {
@@ -157,6 +178,27 @@ public static partial class BlockTable
             Source = "arXiv 2307.08621 (equations 3-8)",
             Rate = 1e-3,
             Preset = "(retnet swiglu)*3",
+        ["s4d"] = new(S4d.Create, new()
+        {
+            Title = "S4D",
+            Line = "a diagonal complex state space for each channel: [state=64]",
+            Equation = "h_t = e^{dt A} h_{t-1} + (e^{dt A} - 1) / A x_t; y_t = 2 Re(C h_t) + D x_t",
+            State = "N d",
+            Algorithm = "a fused scan, states in registers",
+            Source = "arXiv 2206.11893 (sections 2 and 3, equation 9)",
+            Rate = 1e-3,
+            Preset = "s4d*6",
+        }),
+        ["s5"] = new(S5.Create, new()
+        {
+            Title = "S5",
+            Line = "one complex state space for all channels, from HiPPO's eigenvalues: [state=256, blocks=8]",
+            Equation = "h_t = e^{dt L} h_{t-1} + (e^{dt L} - 1) / L B x_t; y_t = 2 Re(C h_t) + D x_t",
+            State = "N",
+            Algorithm = "products with B and C around a fused complex scan",
+            Source = "arXiv 2208.04933 (equations 5 and 6, section 3.3)",
+            Rate = 1e-3,
+            Preset = "s5*6",
         }),
         ["swiglu"] = new(SwiGlu.Create, new()
         {

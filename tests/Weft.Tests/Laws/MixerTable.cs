@@ -70,6 +70,12 @@ public static class MixerTable
         new("gated-deltaproduct[householders=3, heads=1, head-dim=16, expand-v=1, chunk=8, negative-eigenvalues=false]", 48, 8),
         new("kda[heads=2, chunk=32]", 32, 32),
         new("kda[head-dim=24, chunk=20, negative-eigenvalues]", 48, 20),
+        new("s4d[state=6]", 48, 16),
+        new("lru[state=20]", 32, 16),
+        new("s5[state=16, blocks=2]", 32, 16),
+        new("s5[state=12, blocks=1, rule=bilinear]", 48, 16),
+        new("h3[state=6, shift=5]", 32, 16),
+        new("h3[state=4, shift=4, head-dim=4]", 32, 16),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
