@@ -25,8 +25,8 @@ public static class DeltaRule
         int batch = q.Shape[0], time = q.Shape[1], heads = beta.Shape.Columns, dk = q.Shape.Columns / keyHeads, dv = v.Shape.Columns / heads;
         int group = heads / keyHeads;
         Tensor ones = tape.Of(Enumerable.Repeat(1f, group).ToArray(), new Shape(1, group, 1));
-        Tensor s = initial ?? tape.Of(new float[batch * heads * dk * dv], new Shape(batch, heads, dk, dv));
-        Tensor? o = null;
+        Tensor s = Definitions.Start(initial, tape, new Shape(batch, heads, dk, dv));
+        var outputs = new List<Tensor>(time);
         for (int t = 0; t < time; t++)
         {
             Tensor qt = Keys(q, t), kt = Keys(k, t);                               // [B,H,1,dk]
@@ -39,11 +39,10 @@ public static class DeltaRule
 
             Tensor y = Ops.Subtract(vt, Ops.MatMul(kt, s));                        // the error, [B,H,1,dv]
             s = Ops.Add(s, Ops.MatMul(kt, Ops.Multiply(betat, y), transposeA: true));
-            Tensor ot = Ops.Affine(Ops.MatMul(qt, s), scale).Reshape(new Shape(batch, 1, heads * dv));
-            o = o is null ? ot : Ops.Concat(o, ot, 1);
+            outputs.Add(Ops.Affine(Ops.MatMul(qt, s), scale).Reshape(new Shape(batch, 1, heads * dv)));
         }
 
-        return (o!, s);
+        return (Definitions.Join(outputs), s);
 
         Tensor Token(Tensor x, int t) => Ops.Slice(x, 1, t, 1);
 

@@ -25,7 +25,7 @@ public static class ScalarDecay
         int batch = q.Shape[0], time = q.Shape[1], heads = logDecay.Shape.Columns, sharing = heads / keyHeads;
         int dk = q.Shape.Columns / keyHeads, dv = v.Shape.Columns / heads, rows = batch * keyHeads;
         Shape stateShape = new(batch, heads, dk, dv);
-        Tensor state = (initial is null ? tape.Of(new float[stateShape.Count], stateShape) : Ops.Copy(initial, tape)).Reshape(new Shape(rows, sharing, dk, dv));
+        Tensor state = Definitions.Start(initial, tape, stateShape).Reshape(new Shape(rows, sharing, dk, dv));
         var outputs = new List<Tensor>(time);
         for (int t = 0; t < time; t++)
         {
@@ -46,12 +46,10 @@ public static class ScalarDecay
 
             outputs.Add(o.Reshape(new Shape(batch, 1, heads * dv)));
 
-            Tensor At(Tensor x, Shape shape) => Ops.Slice(x, 1, t, 1).Reshape(shape);
+            Tensor At(Tensor x, Shape shape) => Definitions.At(x, t, shape);
         }
 
-        return (Join(0, time), state.Reshape(stateShape));
-
-        Tensor Join(int from, int count) => count == 1 ? outputs[from] : Ops.Concat(Join(from, count / 2), Join(from + (count / 2), count - (count / 2)), 1);
+        return (Definitions.Join(outputs), state.Reshape(stateShape));
     }
 
     /// <summary>

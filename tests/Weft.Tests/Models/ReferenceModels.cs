@@ -47,20 +47,18 @@ public sealed class ReferenceModel
 
     private ReferenceModel(string family, LanguageModel model) => (Family, Model) = (family, model);
 
-    public static IEnumerable<string> All => Families.Keys;
+    /// <summary>The families that there are references for.</summary>
+    public static IEnumerable<string> All => Families.Keys.Where(f => Directory.Exists(FixtureFiles.At("hf", f)));
 
     public string Family { get; }
 
     public LanguageModel Model { get; }
 
-    /// <summary>The path of a file below Fixtures.</summary>
-    public static string Fixture(params string[] path) => Path.Combine([AppContext.BaseDirectory, "Fixtures", .. path]);
-
     public static ReferenceModel Load(string family, Device device)
     {
-        using JsonDocument config = JsonDocument.Parse(File.ReadAllBytes(Fixture("hf", family, "config.json")));
+        using JsonDocument config = JsonDocument.Parse(File.ReadAllBytes(FixtureFiles.At("hf", family, "config.json")));
         var reference = new ReferenceModel(family, new LanguageModel(Families[family].Config(config.RootElement), device, seed: 1));
-        using SafetensorsFile weights = SafetensorsFile.Open(Fixture("hf", family, "model.safetensors"));
+        using SafetensorsFile weights = SafetensorsFile.Open(FixtureFiles.At("hf", family, "model.safetensors"));
         foreach (Parameter parameter in reference.Model.Parameters())
         {
             parameter.Tensor.Set(reference.Read(weights, "", parameter));
