@@ -45,7 +45,7 @@ public sealed unsafe partial class CpuDevice
     private readonly struct LowRankSsmPlan(in LowRankSsmInputs x)
     {
         public readonly int Batch = x.Batch, Time = x.Time, Chunks = x.Chunks;
-        public readonly ChannelBlocks Blocks = new(x.States, x.Channels, LowRankSsmKernel.Group);
+        public readonly StateBlocks Blocks = new(x.States, x.Channels, LowRankSsmKernel.Group);
         public readonly Strided X = new(x.X);
         private readonly float* lambda = x.Lambda.Pointer, left = x.Left.Pointer, right = x.Right.Pointer, b = x.B.Pointer, c = x.C.Pointer;
         private readonly float* skip = x.Skip is null ? null : x.Skip.Pointer;
@@ -75,7 +75,7 @@ public sealed unsafe partial class CpuDevice
 
         public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
-            int batch = index / P.Blocks.Count, block = index % P.Blocks.Count, lanes = P.Blocks.Lanes(block), column = block * ChannelBlocks.Width;
+            int batch = index / P.Blocks.Count, block = index % P.Blocks.Count, lanes = P.Blocks.Lanes(block), column = block * StateBlocks.Width;
             var k = new LowRankSsmKernel(P.Blocks.Padded, Scratch[worker]);
             P.Load(block, k);
             P.Blocks.Gather(Initial == null ? null : Initial + (batch * P.Blocks.Size), block, k.H);
@@ -84,9 +84,9 @@ public sealed unsafe partial class CpuDevice
                 int t = chunk * Ops.LowRankSsmChunk, tokens = Math.Min(Ops.LowRankSsmChunk, P.Time - t);
                 long row = ((long)batch * P.Time) + t;
                 P.Blocks.Scatter(k.H, block, States == null ? null : States + P.StateAt(batch, chunk), add: false);
-                ChannelBlocks.Copy<S, V>(tokens, lanes, P.X.From(row, column), k.X);
+                StateBlocks.Copy<S, V>(tokens, lanes, P.X.From(row, column), k.X);
                 k.Chunk<S, V>(tokens, keep: false);
-                ChannelBlocks.Finish<S, V>(tokens, lanes, k.Y, 2, k.X, k.Skip, Y.From(row, column));
+                StateBlocks.Finish<S, V>(tokens, lanes, k.Y, 2, k.X, k.Skip, Y.From(row, column));
             }
 
             P.Blocks.Scatter(k.H, block, Final + (batch * P.Blocks.Size), add: false);
@@ -103,7 +103,7 @@ public sealed unsafe partial class CpuDevice
 
         public readonly void Run<S, V>(int block, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
-            int lanes = P.Blocks.Lanes(block), column = block * ChannelBlocks.Width;
+            int lanes = P.Blocks.Lanes(block), column = block * StateBlocks.Width;
             var k = new LowRankSsmKernel(P.Blocks.Padded, Scratch[worker]);
             P.Load(block, k);
             k.ClearSums();
@@ -116,11 +116,11 @@ public sealed unsafe partial class CpuDevice
                     int t = chunk * Ops.LowRankSsmChunk, tokens = Math.Min(Ops.LowRankSsmChunk, P.Time - t);
                     long row = ((long)batch * P.Time) + t;
                     P.Blocks.Gather(States + P.StateAt(batch, chunk), block, k.H);
-                    ChannelBlocks.Copy<S, V>(tokens, lanes, P.X.From(row, column), k.X);
+                    StateBlocks.Copy<S, V>(tokens, lanes, P.X.From(row, column), k.X);
                     k.Chunk<S, V>(tokens, keep: true);
-                    ChannelBlocks.Copy<S, V>(tokens, lanes, Dy.From(row, column), k.Y);
+                    StateBlocks.Copy<S, V>(tokens, lanes, Dy.From(row, column), k.Y);
                     k.ChunkBackward<S, V>(tokens);
-                    ChannelBlocks.Finish<S, V>(tokens, lanes, k.DX, 1, k.Y, k.Skip, DX.From(row, column));
+                    StateBlocks.Finish<S, V>(tokens, lanes, k.DX, 1, k.Y, k.Skip, DX.From(row, column));
                 }
 
                 k.Start<S, V>();

@@ -16,7 +16,7 @@ internal readonly unsafe struct DiagonalSsmKernel
     /// <summary>The states that run through a chunk together; those of a channel come in multiples of it. The backward pass takes half of it.</summary>
     public const int Group = 4;
 
-    private const int Tokens = Ops.DiagonalSsmChunk, Block = ChannelBlocks.Width;
+    private const int Tokens = Ops.DiagonalSsmChunk, Block = StateBlocks.Width;
 
     public readonly Planes Lambda, W, H, DH, DLambda, DW;
     public readonly float* X, Y, DX; // [tokens, block]; Y holds outputs, or their gradients
@@ -114,7 +114,7 @@ internal readonly unsafe struct DiagonalSsmKernel
     public void ChunkBackward<S, V>(int tokens) where S : struct, ISimd<V> where V : unmanaged
     {
         new Span<float>(DX, tokens * Block).Clear();
-        ChannelBlocks.AddProducts<S, V>(tokens, X, Y, DSkip);
+        StateBlocks.AddProducts<S, V>(tokens, X, Y, DSkip);
         for (int n = 0; n < states; n += Group / 2)
         {
             for (int c = 0; c < Block; c += S.Count)

@@ -12,7 +12,7 @@ internal readonly unsafe struct LowRankSsmKernel
     /// <summary>The states of a channel come in multiples of it: two sums hide each other's latency.</summary>
     public const int Group = 2;
 
-    private const int Tokens = Ops.LowRankSsmChunk, Block = ChannelBlocks.Width;
+    private const int Tokens = Ops.LowRankSsmChunk, Block = StateBlocks.Width;
 
     public readonly Planes Lambda, Left, Right, B, C, H, DH, DLambda, DLeft, DRight, DB, DC;
     public readonly float* X, Y, DX; // [tokens, block]; Y holds outputs, or their gradients
@@ -140,7 +140,7 @@ internal readonly unsafe struct LowRankSsmKernel
     /// </summary>
     public void ChunkBackward<S, V>(int tokens) where S : struct, ISimd<V> where V : unmanaged
     {
-        ChannelBlocks.AddProducts<S, V>(tokens, X, Y, DSkip);
+        StateBlocks.AddProducts<S, V>(tokens, X, Y, DSkip);
         for (int t = tokens - 1; t >= 0; t--)
         {
             for (int lane = 0; lane < Block; lane += S.Count)

@@ -4,7 +4,7 @@ namespace Weft.Tensors.Cpu;
 /// The channels of a state space cut into blocks of 16, whose complex parameters and states [2,N,C] kernels gather into scratch: channels in a
 /// vector's lanes, one row a state, zeros where there is no channel or state.
 /// </summary>
-internal readonly unsafe struct ChannelBlocks(int states, int channels, int group)
+internal readonly unsafe struct StateBlocks(int states, int channels, int group)
 {
     /// <summary>Channels of a block.</summary>
     public const int Width = 16;
@@ -127,8 +127,8 @@ internal readonly unsafe struct ChannelBlocks(int states, int channels, int grou
 /// <summary>Complex numbers [states, block], all real parts before the imaginary ones.</summary>
 internal readonly unsafe struct Planes(float* at, int states)
 {
-    public readonly float* Re = at, Im = at + (states * ChannelBlocks.Width);
+    public readonly float* Re = at, Im = at + (states * StateBlocks.Width);
 
     /// <summary>What lies behind these, as numbers of the same size.</summary>
-    public Planes Next(int states) => new(Im + (states * ChannelBlocks.Width), states);
+    public Planes Next(int states) => new(Im + (states * StateBlocks.Width), states);
 }
