@@ -12,7 +12,13 @@ namespace Weft.Models.Recurrences;
 /// Of the N states, which come in conjugate pairs, one of each is kept: hence the factors 2 Re. Complex tensors hold their real parts, then the
 /// imaginary ones: all parameters [2,N/2,C], states [B,2,N/2,C].
 /// </summary>
-internal readonly record struct LowRankDiagonal(Tensor Lambda, Tensor Left, Tensor Right, Tensor In, Tensor C, Tensor Skip)
+/// <param name="Lambda">The diagonal of a step.</param>
+/// <param name="Left">What the state is multiplied by to give the correction's size.</param>
+/// <param name="Right">The correction's direction.</param>
+/// <param name="In">With what an input enters the state.</param>
+/// <param name="C">What the state is read with.</param>
+/// <param name="Skip">D [C]: what of an input is added to the output.</param>
+public readonly record struct LowRankDiagonal(Tensor Lambda, Tensor Left, Tensor Right, Tensor In, Tensor C, Tensor Skip)
 {
     /// <summary>
     /// Discretises by the bilinear rule. With E = 1 / (1 - dt a/2), Woodbury's identity gives (1 - dt/2 A)^-1 = E - k (E p)(p* E), where
@@ -91,6 +97,7 @@ internal readonly record struct LowRankDiagonal(Tensor Lambda, Tensor Left, Tens
     /// <param name="x">Inputs [B,T,C], contiguous.</param>
     /// <param name="initial">The state before the first token; null for zeros.</param>
     /// <param name="units">Unit states and inputs, for blocks of L tokens: <see cref="Units"/>.</param>
+    /// <returns>y and the state after the last token, in <paramref name="initial"/>'s place when it is given and the tape does not record.</returns>
     public (Tensor Y, Tensor Final) Convolution(Tensor x, Tensor? initial, (Tensor States, Tensor Inputs) units)
     {
         Tape tape = x.Tape!;
@@ -120,13 +127,19 @@ internal readonly record struct LowRankDiagonal(Tensor Lambda, Tensor Left, Tens
         Tensor outputs = Ops.Add(Ops.MatMul(kernel, inputs), Ops.MatMul(read, states0.Reshape(new Shape(channels, states, batch * blocks))));
         y = ByChannel(outputs).Reshape(whole.Shape);
         Tensor final = ByChannel(after).Reshape(new Shape(batch, 2, states / 2, channels));
-        if (rest == 0)
+        if (rest > 0)
+        {
+            (Tensor tail, final) = Recurrent(Ops.Slice(x, 1, tokens, rest), final);
+            y = Ops.Concat(y, tail, 1);
+        }
+
+        if (initial is null || tape.Recording)
         {
             return (y, final);
         }
 
-        (Tensor tail, final) = Recurrent(Ops.Slice(x, 1, tokens, rest), final);
-        return (Ops.Concat(y, tail, 1), final);
+        initial.CopyFrom(final);
+        return (y, initial);
 
         // The states before blocks [from, from + count), joined [C,N,B,count], and the one after them; in halves, so that joining copies little.
         (Tensor Before, Tensor After) Between(int from, int count, Tensor h)

@@ -133,7 +133,7 @@ public sealed unsafe partial class CpuDevice
     private void BroadcastBinary(BinaryKind kind, Tensor a, Tensor b, Tensor y)
     {
         BroadcastJob job = new() { Kind = kind, A = Repeating.Of(a, y.Shape), B = Repeating.Of(b, y.Shape), Y = y.Pointer, Lengths = y.Shape.Four() };
-        Pool.Run(ref job, job.Lengths.A * job.Lengths.B);
+        Pool.RunWide(ref job, job.Lengths.A * job.Lengths.B * job.Parts);
     }
 
     /// <summary>A tensor seen in a larger shape: a dimension of length 1 that repeats has stride 0.</summary>
@@ -164,46 +164,50 @@ public sealed unsafe partial class CpuDevice
         }
     }
 
-    private struct BroadcastJob : IJob
+    /// <summary>An item is some of the rows that follow each other in the third dimension.</summary>
+    private struct BroadcastJob : IWideJob
     {
         public BinaryKind Kind;
         public Repeating A, B;
         public float* Y;
         public (int A, int B, int C, int D) Lengths;
 
-        public readonly void Run(int index, int worker)
+        private readonly int RowsEach => Math.Max(1, 8192 / Math.Max(1, Lengths.D));
+
+        public readonly int Parts => (Lengths.C + RowsEach - 1) / RowsEach;
+
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
-            int i = index / Lengths.B, j = index % Lengths.B;
-            for (int k = 0; k < Lengths.C; k++)
+            int parts = Parts, box = index / parts, i = box / Lengths.B, j = box % Lengths.B, first = index % parts * RowsEach, end = Math.Min(Lengths.C, first + RowsEach);
+            for (int k = first; k < end; k++)
             {
                 float* a = A.At + (i * A.Box.A) + (j * A.Box.B) + (k * A.Box.C);
                 float* b = B.At + (i * B.Box.A) + (j * B.Box.B) + (k * B.Box.C);
-                float* y = Y + ((((long)index * Lengths.C) + k) * Lengths.D);
-                long da = A.Box.D, db = B.Box.D;
+                float* y = Y + ((((long)box * Lengths.C) + k) * Lengths.D);
                 switch (Kind)
                 {
-                    case BinaryKind.Add:
-                        for (int l = 0; l < Lengths.D; l++)
-                        {
-                            y[l] = a[l * da] + b[l * db];
-                        }
-
-                        break;
-                    case BinaryKind.Subtract:
-                        for (int l = 0; l < Lengths.D; l++)
-                        {
-                            y[l] = a[l * da] - b[l * db];
-                        }
-
-                        break;
-                    default:
-                        for (int l = 0; l < Lengths.D; l++)
-                        {
-                            y[l] = a[l * da] * b[l * db];
-                        }
-
-                        break;
+                    case BinaryKind.Add: Row<S, V, AddMap>(a, A.Box.D == 0, b, B.Box.D == 0, y, Lengths.D); break;
+                    case BinaryKind.Subtract: Row<S, V, SubtractMap>(a, A.Box.D == 0, b, B.Box.D == 0, y, Lengths.D); break;
+                    default: Row<S, V, MultiplyMap>(a, A.Box.D == 0, b, B.Box.D == 0, y, Lengths.D); break;
                 }
+            }
+        }
+
+        /// <summary>One row; an operand that repeats along it is one number.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Row<S, V, TMap>(float* a, bool oneA, float* b, bool oneB, float* y, int length) where S : struct, ISimd<V> where V : unmanaged where TMap : IMap
+        {
+            V valueA = S.Create(*a), valueB = S.Create(*b);
+            int i = 0;
+            for (; i <= length - S.Count; i += S.Count)
+            {
+                S.Store(TMap.Of<S, V>(oneA ? valueA : S.Load(a + i), oneB ? valueB : S.Load(b + i), valueA, valueA, valueA), y + i);
+            }
+
+            int rest = length - i;
+            if (rest > 0)
+            {
+                S.StorePartial(TMap.Of<S, V>(oneA ? valueA : S.LoadPartial(a + i, rest), oneB ? valueB : S.LoadPartial(b + i, rest), valueA, valueA, valueA), y + i, rest);
             }
         }
     }
