@@ -47,7 +47,7 @@ public static class MixerTable
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
         new("gla[heads=2, chunk=32]", 32, 32),
-        new("gla[heads=3, expand-k=0.75, expand-v=1.5, gate-rank=5, gate-root=4, chunk=20]", 24, 20),
+        new("gla[heads=3, expand-k=0.75, expand-v=1.5, gate-rank=5, gate-root=4, chunk=20, norm-epsilon=0.01]", 24, 20),
         new("gsa[heads=2, slots=9, chunk=32]", 32, 32),
         new("hgrn2[expand=16, chunk=32]", 32, 32),
         new("hgrn2[expand=12, lower-bound=0.5, chunk=20]", 24, 20),
