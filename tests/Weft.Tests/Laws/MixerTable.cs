@@ -53,6 +53,8 @@ public static class MixerTable
         new("gated-deltaproduct[householders=3, heads=1, head-dim=16, expand-v=1, chunk=8, negative-eigenvalues=false]", 48, 8),
         new("kda[heads=2, chunk=32]", 32, 32),
         new("kda[head-dim=24, chunk=20, negative-eigenvalues]", 48, 20),
+        new("rwkv7[heads=2, chunk=32]", 32, 32),
+        new("rwkv7[head-dim=24, chunk=20]", 48, 20),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
