@@ -180,7 +180,7 @@ internal static unsafe class DecayedScores
 
     /// <summary>
     /// The gradients of sum over i, j of da_ij A_ij, added to dx, dy and dg [c,ld]; dy and dg may be null, both. da is read up to the
-    /// end of the diagonal's block and must hold zeros right of the diagonal. dA_ij/dx_i does not read x: with da = P, dx is
+    /// end of the diagonal's block; what it holds right of the diagonal (lag 1: and on it) does not count. dA_ij/dx_i does not read x: with da = P, dx is
     /// what P makes of decaying values, sum over j of P_ij e^(G_{i-lag} - G_j) y_j.
     /// </summary>
     public static void Gradients<S, V>(int c, int ld, int lag, float scale, float* g, float* x, float* y, float* da, int lda, float* dx, float* dy, float* dg, float* scratch)
@@ -321,9 +321,9 @@ internal static unsafe class DecayedScores
         }
     }
 
-    /// <summary>e = e^g.</summary>
+    /// <summary>e = e^g over count floats, a multiple of 16; e may be g.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Exponentials<S, V>(int count, float* g, float* e) where S : struct, ISimd<V> where V : unmanaged
+    public static void Exponentials<S, V>(int count, float* g, float* e) where S : struct, ISimd<V> where V : unmanaged
     {
         for (int i = 0; i < count; i += S.Count)
         {
