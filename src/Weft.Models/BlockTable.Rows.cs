@@ -168,6 +168,17 @@ public static partial class BlockTable
             Rate = 2e-3,
             Preset = "mamba2[state=64]*6",
         }),
+        ["rwkv6"] = new(Rwkv6.Create, new()
+        {
+            Title = "RWKV-6",
+            Line = "Finch's time mixing: a decay per key channel, a bonus for the token itself, a token shift that depends on it: [head-dim=32]",
+            Equation = "S_t = diag(e^{g_t}) S_{t-1} + k_t v_t^T; o_t = (S_{t-1} + diag(u) k_t v_t^T)^T r_t; g = -e^{w}",
+            State = "d N + d",
+            Algorithm = "chunks of 64, pairs by blocks of 16, a recurrence between them",
+            Source = "arXiv 2404.05892 (equations 14 to 19)",
+            Rate = 1e-3,
+            Preset = "(rwkv6 swiglu)*3",
+        }),
         ["rwkv7"] = new(Rwkv7.Create, new()
         {
             Title = "RWKV-7 time mixing",
