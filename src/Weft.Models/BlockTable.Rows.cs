@@ -29,6 +29,7 @@ public static partial class BlockTable
             Source = "arXiv 2406.06484 (section 3), 2102.11174 (equations 24, 25)",
             Rate = 1e-3,
             Preset = "(deltanet swiglu)*3",
+        }),
         ["forgetting-attention"] = new(ForgettingAttention.Create, new()
         {
             Title = "Forgetting attention",
@@ -83,6 +84,7 @@ public static partial class BlockTable
             Source = "arXiv 2404.07904 (equation 6), lower bounds as in 2311.04823",
             Rate = 1e-3,
             Preset = "(hgrn2 swiglu)*3",
+        }),
         ["gated-deltaproduct"] = new(GatedDeltaProduct.Create, new()
         {
             Title = "Gated DeltaProduct",
@@ -104,6 +106,7 @@ public static partial class BlockTable
             Source = "arXiv 2510.26692 (equation 1, section 4)",
             Rate = 1e-3,
             Preset = "(kda swiglu)*3",
+        }),
         ["mamba"] = new(Mamba.Create, new()
         {
             Title = "Mamba",
@@ -114,6 +117,7 @@ public static partial class BlockTable
             Source = "arXiv 2312.00752 (equations 2 and 4, algorithm 2)",
             Rate = 2e-3,
             Preset = "mamba*6",
+        }),
         ["lightning"] = new(LightningAttention.Create, new()
         {
             Title = "Lightning attention",
@@ -135,6 +139,7 @@ public static partial class BlockTable
             Source = "arXiv 2006.16236 (equations 7, 18-20)",
             Rate = 1e-3,
             Preset = "(linear-attention swiglu)*3",
+        }),
         ["h3"] = new(H3.Create, new()
         {
             Title = "H3",
@@ -189,6 +194,7 @@ public static partial class BlockTable
             Source = "arXiv 2503.14456 (equation 17, section 4)",
             Rate = 1e-3,
             Preset = "(rwkv7 swiglu)*3",
+        }),
         ["retnet"] = new(RetNet.Create, new()
         {
             Title = "RetNet",
@@ -199,6 +205,7 @@ public static partial class BlockTable
             Source = "arXiv 2307.08621 (equations 3-8)",
             Rate = 1e-3,
             Preset = "(retnet swiglu)*3",
+        }),
         ["s4d"] = new(S4d.Create, new()
         {
             Title = "S4D",

@@ -33,7 +33,8 @@ public sealed unsafe partial class CpuDevice
         int columns = job.N.Columns, each = (job.N.Rows + 1) * columns, parts = x.Shape[0] * job.N.Parts;
         float* scratch = Pool.Scratch(0, ((nint)each * parts) + columns);
         Simd.Fill(scratch, ((nint)each * parts) + columns, 0);
-        (job.Sums, job.N.Zeros) = (scratch, scratch + ((long)each * parts));
+        job.Sums = scratch;
+        job.N.Zeros = scratch + ((long)each * parts);
         Pool.RunWide(ref job, parts);
         if (dmix.Tensor is { } target)
         {
