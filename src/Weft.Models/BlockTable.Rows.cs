@@ -195,6 +195,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(rwkv6 swiglu)*3",
         }),
+        ["rwkv7"] = new(Rwkv7.Create, new()
+        {
+            Title = "RWKV-7 time mixing",
+            Line = "the delta rule with decays and learning rates per channel, and a token shift: [heads=4]",
+            Equation = "S_t = diag(e^{g_t}) S_{t-1} - (kappa_t a_t)(kappa_t^T S_{t-1}) + k_t v_t^T; o_t = S_t^T r_t",
+            State = "d d_h + d, d_h = d / H",
+            Algorithm = "chunks of 64 by decayed scores and one triangular system",
+            Source = "arXiv 2503.14456 (equation 17, section 4)",
+            Rate = 1e-3,
+            Preset = "(rwkv7 swiglu)*3",
+        }),
         ["s4d"] = new(S4d.Create, new()
         {
             Title = "S4D",
