@@ -62,7 +62,7 @@ public static class MixerTable
         new("gla[heads=3, expand-k=0.75, expand-v=1.5, gate-rank=5, gate-root=4, chunk=20, norm-epsilon=0.01]", 24, 20),
         new("gsa[heads=2, slots=9, chunk=32]", 32, 32),
         new("hgrn2[expand=16, chunk=32]", 32, 32),
-        new("rwkv6[heads=2, chunk=32]", 32, 32),
+        new("rwkv6[heads=2, chunk=32, norm-epsilon=0.1]", 32, 32),
         new("rwkv6[head-dim=8, mix-rank=3, decay-rank=5, chunk=20]", 24, 20),
         new("hgrn2[expand=12, lower-bound=0.5, chunk=20]", 24, 20),
         new("gated-deltanet[heads=4, key-heads=2, head-dim=8, chunk=32]", 32, 32),
