@@ -173,6 +173,17 @@ public static partial class BlockTable
             Rate = 2e-3,
             Preset = "mamba2[state=64]*6",
         }),
+        ["mlstm"] = new(MLstm.Create, new()
+        {
+            Title = "mLSTM",
+            Line = "xLSTM's matrix memory with exponential gates: [heads=4, expand=2]",
+            Equation = "C_t = f_t C_{t-1} + i_t k_t v_t^T; n_t = f_t n_{t-1} + i_t k_t; h_t = C_t^T q_t / max(|n_t . q_t|, 1)",
+            State = "4 d^2 / H + 8 d + H",
+            Algorithm = "chunks of 64 as matrix products after a running maximum that keeps the gates in range",
+            Source = "arXiv 2405.04517 (equations 15, 19-27; figure 10)",
+            Rate = 1e-3,
+            Preset = "mlstm*6",
+        }),
         ["retnet"] = new(RetNet.Create, new()
         {
             Title = "RetNet",

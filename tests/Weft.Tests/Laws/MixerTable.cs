@@ -56,6 +56,9 @@ public static class MixerTable
         new("retnet[heads=2, chunk=16]", 32, 16),
         new("lightning[heads=2, chunk=16]", 32, 16),
         new("lightning[heads=3, head-dim=8, decay-factor=0.3, chunk=32]", 32, 32),
+        // Input gates low enough that the floor divides: where it and the normaliser change places, differences do not see the slope.
+        new("mlstm[heads=2, input-bias=-4, chunk=16]", 32, 16),
+        new("mlstm[heads=3, expand=1, qkv-block=16, input-bias=-4, chunk=32]", 48, 32),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
         new("gla[heads=2, chunk=32]", 32, 32),
