@@ -213,6 +213,7 @@ internal enum UnaryKind
     Tanh,
     Relu,
     Gelu,
+    EluPlusOne,
 }
 
 /// <summary>How <see cref="Device.Norm"/> normalises.</summary>
