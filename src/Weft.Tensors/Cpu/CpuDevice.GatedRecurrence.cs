@@ -160,7 +160,11 @@ public sealed unsafe partial class CpuDevice
 
         public readonly float* RecurrentOf(int head) => R + ((long)head * Each * GateFloats);
 
-        public void Place(float* work, long each) => (Work, workEach) = (work, each);
+        public void Place(float* work, long each)
+        {
+            Work = work;
+            workEach = each;
+        }
 
         public readonly float* WorkOf(int worker) => Work + (worker * workEach);
 
@@ -201,51 +205,51 @@ public sealed unsafe partial class CpuDevice
             for (int j = 0; j < each; j += S.Count)
             {
                 int rest = each - j;
-                V bias = TCell.Gates > 3 || P.Bias == null ? S.Zero : Load<S, V>(P.Bias + column + j, rest);
+                V bias = TCell.Gates > 3 || P.Bias == null ? S.Zero : Simd.LoadUpTo<S, V>(P.Bias + column + j, rest);
                 Four<V> state = default;
-                state.A = Load<S, V>(s0 + j, rest);
+                state.A = Simd.LoadUpTo<S, V>(s0 + j, rest);
                 if (TCell.States > 1)
                 {
-                    state.B = Load<S, V>(s1 + j, rest);
+                    state.B = Simd.LoadUpTo<S, V>(s1 + j, rest);
                 }
 
                 if (TCell.States > 2)
                 {
-                    state.C = Load<S, V>(s2 + j, rest);
-                    state.D = Load<S, V>(s3 + j, rest);
+                    state.C = Simd.LoadUpTo<S, V>(s2 + j, rest);
+                    state.D = Simd.LoadUpTo<S, V>(s3 + j, rest);
                 }
 
                 Four<V> gate = TCell.Forward<S, V>(
-                    new(Load<S, V>(x0 + j, rest), Load<S, V>(x1 + j, rest), Load<S, V>(x2 + j, rest), Load<S, V>(x3 + j, rest)),
-                    new(Load<S, V>(recurrent + j, rest), Load<S, V>(r1 + j, rest), Load<S, V>(r2 + j, rest), Load<S, V>(r3 + j, rest)), bias, ref state);
-                Store<S, V>(state.A, h + j, rest);
-                Store<S, V>(state.A, s0 + j, rest);
+                    new(Simd.LoadUpTo<S, V>(x0 + j, rest), Simd.LoadUpTo<S, V>(x1 + j, rest), Simd.LoadUpTo<S, V>(x2 + j, rest), Simd.LoadUpTo<S, V>(x3 + j, rest)),
+                    new(Simd.LoadUpTo<S, V>(recurrent + j, rest), Simd.LoadUpTo<S, V>(r1 + j, rest), Simd.LoadUpTo<S, V>(r2 + j, rest), Simd.LoadUpTo<S, V>(r3 + j, rest)), bias, ref state);
+                Simd.StoreUpTo<S, V>(state.A, h + j, rest);
+                Simd.StoreUpTo<S, V>(state.A, s0 + j, rest);
                 if (TCell.States > 1)
                 {
-                    Store<S, V>(state.B, s1 + j, rest);
+                    Simd.StoreUpTo<S, V>(state.B, s1 + j, rest);
                 }
 
                 if (TCell.States > 2)
                 {
-                    Store<S, V>(state.C, s2 + j, rest);
-                    Store<S, V>(state.D, s3 + j, rest);
+                    Simd.StoreUpTo<S, V>(state.C, s2 + j, rest);
+                    Simd.StoreUpTo<S, V>(state.D, s3 + j, rest);
                 }
 
                 if (kept != null)
                 {
-                    Store<S, V>(gate.A, kept + j, rest);
-                    Store<S, V>(gate.B, kept + each + j, rest);
-                    Store<S, V>(gate.C, kept + (2 * each) + j, rest);
-                    Store<S, V>(gate.D, kept + (3 * each) + j, rest);
+                    Simd.StoreUpTo<S, V>(gate.A, kept + j, rest);
+                    Simd.StoreUpTo<S, V>(gate.B, kept + each + j, rest);
+                    Simd.StoreUpTo<S, V>(gate.C, kept + (2 * each) + j, rest);
+                    Simd.StoreUpTo<S, V>(gate.D, kept + (3 * each) + j, rest);
                     if (TCell.States > 1)
                     {
-                        Store<S, V>(state.B, cells + j, rest);
+                        Simd.StoreUpTo<S, V>(state.B, cells + j, rest);
                     }
 
                     if (TCell.States > 2)
                     {
-                        Store<S, V>(state.C, cells + P.Width + j, rest);
-                        Store<S, V>(state.D, cells + (2 * P.Width) + j, rest);
+                        Simd.StoreUpTo<S, V>(state.C, cells + P.Width + j, rest);
+                        Simd.StoreUpTo<S, V>(state.D, cells + (2 * P.Width) + j, rest);
                     }
                 }
             }
@@ -304,7 +308,7 @@ public sealed unsafe partial class CpuDevice
         {
             for (int j = 0; j < P.Each && !to.IsNone; j += S.Count)
             {
-                Store<S, V>(Load<S, V>(GradOf(state, b) + column + j, P.Each - j), to[b] + column + j, P.Each - j, to.Add);
+                Simd.StoreUpTo<S, V>(Simd.LoadUpTo<S, V>(GradOf(state, b) + column + j, P.Each - j), to[b] + column + j, P.Each - j, to.Add);
             }
         }
 
@@ -335,44 +339,44 @@ public sealed unsafe partial class CpuDevice
                 int rest = each - j;
                 Four<V> before = default, after = default, grad = default;
                 before.A = From<S, V>(h0, j, rest);
-                grad.A = S.Add(Load<S, V>(GradOf(0, b) + column + j, rest), From<S, V>(dh, j, rest));
+                grad.A = S.Add(Simd.LoadUpTo<S, V>(GradOf(0, b) + column + j, rest), From<S, V>(dh, j, rest));
                 if (TCell.States > 1)
                 {
                     before.B = From<S, V>(c0, j, rest);
-                    after.B = Load<S, V>(cells + j, rest);
-                    grad.B = Load<S, V>(GradOf(1, b) + column + j, rest);
+                    after.B = Simd.LoadUpTo<S, V>(cells + j, rest);
+                    grad.B = Simd.LoadUpTo<S, V>(GradOf(1, b) + column + j, rest);
                 }
 
                 if (TCell.States > 2)
                 {
                     before.C = From<S, V>(n0, j, rest);
                     before.D = From<S, V>(m0, j, rest);
-                    after.C = Load<S, V>(cells + P.Width + j, rest);
-                    after.D = Load<S, V>(cells + (2 * P.Width) + j, rest);
-                    grad.C = Load<S, V>(GradOf(2, b) + column + j, rest);
-                    grad.D = Load<S, V>(GradOf(3, b) + column + j, rest);
+                    after.C = Simd.LoadUpTo<S, V>(cells + P.Width + j, rest);
+                    after.D = Simd.LoadUpTo<S, V>(cells + (2 * P.Width) + j, rest);
+                    grad.C = Simd.LoadUpTo<S, V>(GradOf(2, b) + column + j, rest);
+                    grad.D = Simd.LoadUpTo<S, V>(GradOf(3, b) + column + j, rest);
                 }
 
                 Four<V> gates = TCell.Backward<S, V>(
-                    new(Load<S, V>(kept + j, rest), Load<S, V>(kept + each + j, rest), Load<S, V>(kept + (2 * each) + j, rest), Load<S, V>(kept + (3 * each) + j, rest)),
+                    new(Simd.LoadUpTo<S, V>(kept + j, rest), Simd.LoadUpTo<S, V>(kept + each + j, rest), Simd.LoadUpTo<S, V>(kept + (2 * each) + j, rest), Simd.LoadUpTo<S, V>(kept + (3 * each) + j, rest)),
                     before, after, ref grad);
-                Store<S, V>(grad.A, GradOf(0, b) + column + j, rest);
+                Simd.StoreUpTo<S, V>(grad.A, GradOf(0, b) + column + j, rest);
                 if (TCell.States > 1)
                 {
-                    Store<S, V>(grad.B, GradOf(1, b) + column + j, rest);
+                    Simd.StoreUpTo<S, V>(grad.B, GradOf(1, b) + column + j, rest);
                 }
 
                 if (TCell.States > 2)
                 {
-                    Store<S, V>(grad.C, GradOf(2, b) + column + j, rest);
-                    Store<S, V>(grad.D, GradOf(3, b) + column + j, rest);
+                    Simd.StoreUpTo<S, V>(grad.C, GradOf(2, b) + column + j, rest);
+                    Simd.StoreUpTo<S, V>(grad.D, GradOf(3, b) + column + j, rest);
                 }
 
                 // In place of what was kept, for R's gradient; and to the tokens'.
-                Store<S, V>(gates.A, kept + j, rest);
-                Store<S, V>(gates.B, kept + each + j, rest);
-                Store<S, V>(gates.C, kept + (2 * each) + j, rest);
-                Store<S, V>(gates.D, kept + (3 * each) + j, rest);
+                Simd.StoreUpTo<S, V>(gates.A, kept + j, rest);
+                Simd.StoreUpTo<S, V>(gates.B, kept + each + j, rest);
+                Simd.StoreUpTo<S, V>(gates.C, kept + (2 * each) + j, rest);
+                Simd.StoreUpTo<S, V>(gates.D, kept + (3 * each) + j, rest);
                 To<S, V>(gates.A, DA, row, column + j, rest);
                 To<S, V>(gates.B, DB, row, column + j, rest);
                 To<S, V>(TCell.Gates > 3 ? gates.C : gates.D, DC, row, column + j, rest);
@@ -381,21 +385,15 @@ public sealed unsafe partial class CpuDevice
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static V From<S, V>(float* p, int j, int rest) where S : struct, ISimd<V> where V : unmanaged => p == null ? S.Zero : Load<S, V>(p + j, rest);
+        private static V From<S, V>(float* p, int j, int rest) where S : struct, ISimd<V> where V : unmanaged => p == null ? S.Zero : Simd.LoadUpTo<S, V>(p + j, rest);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static void To<S, V>(V x, Strided to, long row, int column, int rest) where S : struct, ISimd<V> where V : unmanaged
         {
             if (!to.IsNone)
             {
-                Store<S, V>(x, to[row] + column, rest, to.Add);
+                Simd.StoreUpTo<S, V>(x, to[row] + column, rest, to.Add);
             }
         }
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Load<S, V>(float* p, int n) where S : struct, ISimd<V> where V : unmanaged => SelectiveScanKernel.Load<S, V>(p, n);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store<S, V>(V x, float* p, int n, bool add = false) where S : struct, ISimd<V> where V : unmanaged => SelectiveScanKernel.Store<S, V>(x, p, n, add);
 }
