@@ -29,6 +29,7 @@ public static partial class BlockTable
             Source = "arXiv 2406.06484 (section 3), 2102.11174 (equations 24, 25)",
             Rate = 1e-3,
             Preset = "(deltanet swiglu)*3",
+        }),
         ["forgetting-attention"] = new(ForgettingAttention.Create, new()
         {
             Title = "Forgetting attention",
@@ -50,6 +51,17 @@ public static partial class BlockTable
             Source = "arXiv 2412.06464 (equation 10, section 3.4)",
             Rate = 1e-3,
             Preset = "(gated-deltanet swiglu)*3",
+        }),
+        ["gated-deltaproduct"] = new(GatedDeltaProduct.Create, new()
+        {
+            Title = "Gated DeltaProduct",
+            Line = "several delta-rule steps a token, a product of reflections: [householders=2, heads=2]",
+            Equation = "S_t = prod_i (I - b_ti k_ti k_ti^T) e^{a_t} S_{t-1} + ..; o_t = S_t^T q_t / sqrt(d_k)",
+            State = "H d_k d_v + 3 ((1 + n) H d_k + n H d_v)",
+            Algorithm = "the chunked delta rule over n steps a token",
+            Source = "arXiv 2502.10297 (section 3)",
+            Rate = 1e-3,
+            Preset = "(gated-deltaproduct swiglu)*3",
         }),
         ["gla"] = new(GatedLinearAttention.Create, new()
         {
@@ -73,6 +85,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(gsa swiglu)*3",
         }),
+        ["h3"] = new(H3.Create, new()
+        {
+            Title = "H3",
+            Line = "a shift and a diagonal state space with products between them: [state=64, shift=64, head-dim=1]",
+            Equation = "y = q SSM_diag(shift(k) v): h_t = lambda h_{t-1} + k_t v_t, 2 Re(C h_t) + D k_t v_t",
+            State = "N d w + 63 d, heads of w channels",
+            Algorithm = "a fused scan, states in registers",
+            Source = "arXiv 2212.14052 (section 3, algorithm 1)",
+            Rate = 1e-3,
+            Preset = "(h3 swiglu)*3",
+        }),
         ["hgrn2"] = new(Hgrn2.Create, new()
         {
             Title = "HGRN-2",
@@ -83,16 +106,6 @@ public static partial class BlockTable
             Source = "arXiv 2404.07904 (equation 6), lower bounds as in 2311.04823",
             Rate = 1e-3,
             Preset = "(hgrn2 swiglu)*3",
-        ["gated-deltaproduct"] = new(GatedDeltaProduct.Create, new()
-        {
-            Title = "Gated DeltaProduct",
-            Line = "several delta-rule steps a token, a product of reflections: [householders=2, heads=2]",
-            Equation = "S_t = prod_i (I - b_ti k_ti k_ti^T) e^{a_t} S_{t-1} + ..; o_t = S_t^T q_t / sqrt(d_k)",
-            State = "H d_k d_v + 3 ((1 + n) H d_k + n H d_v)",
-            Algorithm = "the chunked delta rule over n steps a token",
-            Source = "arXiv 2502.10297 (section 3)",
-            Rate = 1e-3,
-            Preset = "(gated-deltaproduct swiglu)*3",
         }),
         ["kda"] = new(KimiDelta.Create, new()
         {
@@ -104,16 +117,7 @@ public static partial class BlockTable
             Source = "arXiv 2510.26692 (equation 1, section 4)",
             Rate = 1e-3,
             Preset = "(kda swiglu)*3",
-        ["mamba"] = new(Mamba.Create, new()
-        {
-            Title = "Mamba",
-            Line = "a selective state space: states of every channel that decay by steps the token chooses: [state=16, expand=2]",
-            Equation = "h_t = e^{dt_t A} h_{t-1} + dt_t x_t B_t; y_t = C_t . h_t + D x_t",
-            State = "2 d N + 3 (2 d)",
-            Algorithm = "a fused scan, token by token with the states in cache; states computed again in the backward pass",
-            Source = "arXiv 2312.00752 (equations 2 and 4, algorithm 2)",
-            Rate = 2e-3,
-            Preset = "mamba*6",
+        }),
         ["lightning"] = new(LightningAttention.Create, new()
         {
             Title = "Lightning attention",
@@ -135,16 +139,6 @@ public static partial class BlockTable
             Source = "arXiv 2006.16236 (equations 7, 18-20)",
             Rate = 1e-3,
             Preset = "(linear-attention swiglu)*3",
-        ["h3"] = new(H3.Create, new()
-        {
-            Title = "H3",
-            Line = "a shift and a diagonal state space with products between them: [state=64, shift=64, head-dim=1]",
-            Equation = "y = q SSM_diag(shift(k) v): h_t = lambda h_{t-1} + k_t v_t, 2 Re(C h_t) + D k_t v_t",
-            State = "N d w + 63 d, heads of w channels",
-            Algorithm = "a fused scan, states in registers",
-            Source = "arXiv 2212.14052 (section 3, algorithm 1)",
-            Rate = 1e-3,
-            Preset = "(h3 swiglu)*3",
         }),
         ["lru"] = new(Lru.Create, new()
         {
@@ -156,6 +150,17 @@ public static partial class BlockTable
             Source = "arXiv 2303.06349 (section 3)",
             Rate = 1e-3,
             Preset = "lru*6",
+        }),
+        ["mamba"] = new(Mamba.Create, new()
+        {
+            Title = "Mamba",
+            Line = "a selective state space: states of every channel that decay by steps the token chooses: [state=16, expand=2]",
+            Equation = "h_t = e^{dt_t A} h_{t-1} + dt_t x_t B_t; y_t = C_t . h_t + D x_t",
+            State = "2 d N + 3 (2 d)",
+            Algorithm = "a fused scan, token by token with the states in cache; states computed again in the backward pass",
+            Source = "arXiv 2312.00752 (equations 2 and 4, algorithm 2)",
+            Rate = 2e-3,
+            Preset = "mamba*6",
         }),
         ["mamba2"] = new(Mamba2.Create, new()
         {
@@ -178,6 +183,7 @@ public static partial class BlockTable
             Source = "arXiv 2307.08621 (equations 3-8)",
             Rate = 1e-3,
             Preset = "(retnet swiglu)*3",
+        }),
         ["s4d"] = new(S4d.Create, new()
         {
             Title = "S4D",

@@ -101,7 +101,7 @@ public sealed class H3 : Mixer
             int rows = x.Shape.Rows, squares = headDim * headDim;
             Shape byKey = new(rows, heads, headDim, 1), byValue = new(rows, heads, 1, headDim), flat = x.Shape.With(^1, heads * squares), poles = new(2, pairs, heads * squares);
             Tensor kv = Ops.Multiply(k.Reshape(byKey), Ops.Copy(v, tape).Reshape(byValue)).Reshape(flat);
-            Tensor d = Ops.Multiply(ones, skip.Reshape(new Shape(1, heads, 1))).Reshape(new Shape(heads * squares));
+            Tensor d = Ops.Multiply(ones, Ops.Copy(skip, tape).Reshape(new Shape(1, heads, 1))).Reshape(new Shape(heads * squares));
             Tensor y = Remember(kv, Repeat(lambda).Reshape(poles), Repeat(w).Reshape(poles), d).Reshape(new Shape(rows, heads, headDim, headDim));
             return Ops.SumTo(Ops.Multiply(y, Ops.Copy(q, tape).Reshape(byKey)), byValue).Reshape(x.Shape);
         }

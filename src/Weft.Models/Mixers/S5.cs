@@ -65,7 +65,7 @@ public sealed class S5 : Mixer
         return new S5(builder, states, blocks, hold ? Discretization.ZeroOrderHold : Discretization.Bilinear, min, max);
 
         // Eight, as in most of the paper's models, where that leaves even parts; else the most that does.
-        static int DefaultBlocks(int states) => new[] { 8, 4, 2, 1 }.First(n => states % (2 * n) == 0);
+        static int DefaultBlocks(int states) => states % 16 == 0 ? 8 : states % 8 == 0 ? 4 : states % 4 == 0 ? 2 : 1;
     }
 
     /// <inheritdoc/>

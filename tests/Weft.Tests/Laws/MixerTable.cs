@@ -71,7 +71,7 @@ public static class MixerTable
         new("kda[heads=2, chunk=32]", 32, 32),
         new("kda[head-dim=24, chunk=20, negative-eigenvalues]", 48, 20),
         new("s4d[state=6]", 48, 16),
-        new("lru[state=20]", 32, 16),
+        new("lru[state=20, max-phase=0.3]", 32, 16),
         new("s5[state=16, blocks=2]", 32, 16),
         new("s5[state=12, blocks=1, rule=bilinear]", 48, 16),
         new("h3[state=6, shift=5]", 32, 16),
