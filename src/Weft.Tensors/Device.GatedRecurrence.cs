@@ -5,7 +5,7 @@ public abstract partial class Device
     // ---- recurrences nonlinear in their state (Ops.GatedRecurrence.cs)
 
     /// <summary>
-    /// Runs a cell along time: at each token every head's h_{t-1} R is added to the gates' inputs, and the cell makes h_t and its other
+    /// Runs a cell along time: at each token every head's h_{t-1} R + bias is added to the gates' inputs, and the cell makes h_t and its other
     /// states of them. Starts from <paramref name="initial"/> (null: zeros), writes all h to <paramref name="h"/> [B,T,D] and what
     /// is remembered to <paramref name="final"/>, whose tensors may be initial's. Writes what the backward pass needs to <paramref name="saved"/>, unless null.
     /// </summary>
@@ -39,7 +39,7 @@ public readonly record struct GatedStates(Tensor? H, Tensor? C = null, Tensor? N
 
 /// <summary>
 /// The inputs of <see cref="Device.GatedRecurrence"/>: what tokens give to each gate [B,T,D] (column views, or whole tensors), and by head what
-/// h gives to all gates, R [H,D/H,gates D/H]; Bias [D] or null is added to what h gives to the last gate (a GRU's n, within its reset).
+/// h gives to all gates, R [H,D/H,gates D/H] and a bias [H,gates D/H] (null: zeros).
 /// </summary>
 internal readonly record struct GatedInputs(GatedCell Cell, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor R, Tensor? Bias)
 {

@@ -84,16 +84,9 @@ public sealed unsafe partial class CpuDevice
         {
             for (int head = 0; head < heads; head++)
             {
-                ColumnSumJob sum = new()
-                {
-                    X = saved.Gates.Pointer + (head * 4L * each) + ((plan.Gates - 1) * each),
-                    Stride = kept,
-                    Rows = batch * time,
-                    Columns = each,
-                    Y = dbias.Pointer + (head * each),
-                    Accumulate = grads.Bias.Accumulate,
-                };
-                Pool.Run(ref sum, (each + ColumnSumJob.Width - 1) / ColumnSumJob.Width);
+                float* from = saved.Gates.Pointer + (head * 4L * each), to = dbias.Pointer + ((long)head * gates);
+                ColumnSumJob sum = new() { X = from, Stride = kept, Rows = batch * time, Columns = gates, Y = to, Accumulate = grads.Bias.Accumulate };
+                Pool.Run(ref sum, (gates + ColumnSumJob.Width - 1) / ColumnSumJob.Width);
             }
         }
 
@@ -185,7 +178,12 @@ public sealed unsafe partial class CpuDevice
             for (int t = 0; t < P.Time; t++)
             {
                 float* before = t == 0 ? S0[first] + column : P.H + ((((long)first * P.Time) + t - 1) * P.Width) + column;
-                SmallGemm.NN(count, gates, each, before, t == 0 ? (nint)S0.Stride : (nint)P.Time * P.Width, P.RecurrentOf(head), gates, recurrent, gates, 0);
+                for (int b = 0; b < count && P.Bias != null; b++)
+                {
+                    Simd.Copy(1, gates, P.Bias + ((long)head * gates), gates, recurrent + ((long)b * gates), gates);
+                }
+
+                SmallGemm.NN(count, gates, each, before, t == 0 ? (nint)S0.Stride : (nint)P.Time * P.Width, P.RecurrentOf(head), gates, recurrent, gates, P.Bias == null ? 0 : 1);
                 for (int b = 0; b < count; b++)
                 {
                     Token<S, V>(head, first + b, t, recurrent + ((long)b * gates));
@@ -205,7 +203,6 @@ public sealed unsafe partial class CpuDevice
             for (int j = 0; j < each; j += S.Count)
             {
                 int rest = each - j;
-                V bias = TCell.Gates > 3 || P.Bias == null ? S.Zero : Simd.LoadUpTo<S, V>(P.Bias + column + j, rest);
                 Four<V> state = default;
                 state.A = Simd.LoadUpTo<S, V>(s0 + j, rest);
                 if (TCell.States > 1)
@@ -221,7 +218,7 @@ public sealed unsafe partial class CpuDevice
 
                 Four<V> gate = TCell.Forward<S, V>(
                     new(Simd.LoadUpTo<S, V>(x0 + j, rest), Simd.LoadUpTo<S, V>(x1 + j, rest), Simd.LoadUpTo<S, V>(x2 + j, rest), Simd.LoadUpTo<S, V>(x3 + j, rest)),
-                    new(Simd.LoadUpTo<S, V>(recurrent + j, rest), Simd.LoadUpTo<S, V>(r1 + j, rest), Simd.LoadUpTo<S, V>(r2 + j, rest), Simd.LoadUpTo<S, V>(r3 + j, rest)), bias, ref state);
+                    new(Simd.LoadUpTo<S, V>(recurrent + j, rest), Simd.LoadUpTo<S, V>(r1 + j, rest), Simd.LoadUpTo<S, V>(r2 + j, rest), Simd.LoadUpTo<S, V>(r3 + j, rest)), ref state);
                 Simd.StoreUpTo<S, V>(state.A, h + j, rest);
                 Simd.StoreUpTo<S, V>(state.A, s0 + j, rest);
                 if (TCell.States > 1)

@@ -20,9 +20,9 @@ internal interface IGatedCell
     static abstract int States { get; }
 
     /// <summary>
-    /// Advances <paramref name="state"/> by a token, given what it gives to the gates and what h gives; returns what <see cref="Backward"/> wants to know of the gates.
+    /// Advances <paramref name="state"/> by a token, given what it gives to the gates and what h gives, bias included; returns what <see cref="Backward"/> wants to know of the gates.
     /// </summary>
-    static abstract Four<V> Forward<S, V>(Four<V> token, Four<V> recurrent, V bias, ref Four<V> state) where S : struct, ISimd<V> where V : unmanaged;
+    static abstract Four<V> Forward<S, V>(Four<V> token, Four<V> recurrent, ref Four<V> state) where S : struct, ISimd<V> where V : unmanaged;
 
     /// <summary>
     /// <paramref name="grad"/> holds the gradients of the states after the token and becomes those of the states before it, less what h gave to the gates.
@@ -39,7 +39,7 @@ internal readonly struct LstmCell : IGatedCell
     public static int States => 2;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Four<V> Forward<S, V>(Four<V> token, Four<V> recurrent, V bias, ref Four<V> state) where S : struct, ISimd<V> where V : unmanaged
+    public static Four<V> Forward<S, V>(Four<V> token, Four<V> recurrent, ref Four<V> state) where S : struct, ISimd<V> where V : unmanaged
     {
         V i = Simd.Sigmoid<S, V>(S.Add(token.A, recurrent.A)), f = Simd.Sigmoid<S, V>(S.Add(token.B, recurrent.B));
         V g = Simd.Tanh<S, V>(S.Add(token.C, recurrent.C)), o = Simd.Sigmoid<S, V>(S.Add(token.D, recurrent.D));
@@ -65,7 +65,7 @@ internal readonly struct LstmCell : IGatedCell
     internal static V SigmoidSlope<S, V>(V y) where S : struct, ISimd<V> where V : unmanaged => S.Mul(y, S.Sub(S.Create(1), y));
 }
 
-/// <summary>Keeps r, z, n and R_n h + bias.</summary>
+/// <summary>Keeps r, z, n and what h gave to n.</summary>
 internal readonly struct GruCell : IGatedCell
 {
     public static int Gates => 3;
@@ -73,12 +73,12 @@ internal readonly struct GruCell : IGatedCell
     public static int States => 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Four<V> Forward<S, V>(Four<V> token, Four<V> recurrent, V bias, ref Four<V> state) where S : struct, ISimd<V> where V : unmanaged
+    public static Four<V> Forward<S, V>(Four<V> token, Four<V> recurrent, ref Four<V> state) where S : struct, ISimd<V> where V : unmanaged
     {
-        V r = Simd.Sigmoid<S, V>(S.Add(token.A, recurrent.A)), z = Simd.Sigmoid<S, V>(S.Add(token.B, recurrent.B)), candidate = S.Add(recurrent.C, bias);
-        V n = Simd.Tanh<S, V>(S.Fma(r, candidate, token.C));
+        V r = Simd.Sigmoid<S, V>(S.Add(token.A, recurrent.A)), z = Simd.Sigmoid<S, V>(S.Add(token.B, recurrent.B));
+        V n = Simd.Tanh<S, V>(S.Fma(r, recurrent.C, token.C));
         state.A = S.Fma(z, S.Sub(state.A, n), n);
-        return new Four<V>(r, z, n, candidate);
+        return new Four<V>(r, z, n, recurrent.C);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -101,7 +101,7 @@ internal readonly struct SlstmCell : IGatedCell
     public static int States => 4;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Four<V> Forward<S, V>(Four<V> token, Four<V> recurrent, V bias, ref Four<V> state) where S : struct, ISimd<V> where V : unmanaged
+    public static Four<V> Forward<S, V>(Four<V> token, Four<V> recurrent, ref Four<V> state) where S : struct, ISimd<V> where V : unmanaged
     {
         V input = S.Add(token.A, recurrent.A), f = S.Add(token.B, recurrent.B);
         V z = Simd.Tanh<S, V>(S.Add(token.C, recurrent.C)), o = Simd.Sigmoid<S, V>(S.Add(token.D, recurrent.D));

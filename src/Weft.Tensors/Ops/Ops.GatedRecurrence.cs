@@ -4,19 +4,19 @@ public static partial class Ops
 {
     /// <summary>
     /// The LSTM (Hochreiter and Schmidhuber 1997, with forget gates), given what the tokens give to its gates: with R_x h for a gate x's
-    /// part of h R, by head,
+    /// part of h R + bias, by head,
     /// i = sigmoid(i_t + R_i h), f = sigmoid(f_t + R_f h), g = tanh(g_t + R_g h), o = sigmoid(o_t + R_o h), c = f c + i g, h = o tanh(c).
     /// Gates over time [B,T,D] may be column views; <paramref name="recurrent"/> is R [H,D/H,4 D/H], inputs by outputs, gates in the order
-    /// i, f, g, o: one head is a dense matrix. Sequential in time; batches and heads go in parallel.
+    /// i, f, g, o: one head is a dense matrix; <paramref name="bias"/> [H,4 D/H] may be null. Sequential in time; batches and heads go in parallel.
     /// </summary>
     /// <returns>h [B,T,D] and the states after the last token: those of <paramref name="initial"/>, overwritten, when the tape does not record and they are given.</returns>
-    public static (Tensor H, GatedStates Final) Lstm(Tensor i, Tensor f, Tensor g, Tensor o, Tensor recurrent, GatedStates initial = default) =>
-        Gated("Lstm", new GatedInputs(GatedCell.Lstm, i, f, g, o, recurrent, null), initial);
+    public static (Tensor H, GatedStates Final) Lstm(Tensor i, Tensor f, Tensor g, Tensor o, Tensor recurrent, Tensor? bias, GatedStates initial = default) =>
+        Gated("Lstm", new GatedInputs(GatedCell.Lstm, i, f, g, o, recurrent, bias), initial);
 
     /// <summary>
     /// The GRU (Cho et al., arXiv 1406.1078) with its reset gate applied to what the state gives, as PyTorch's and cuDNN's (arXiv 1412.3555's variant):
-    /// r = sigmoid(r_t + R_r h), z = sigmoid(z_t + R_z h), n = tanh(n_t + r (R_n h + bias)), h = (1 - z) n + z h.
-    /// Shapes as in <see cref="Lstm"/>; R is [H,D/H,3 D/H], gates in the order r, z, n.
+    /// r = sigmoid(r_t + R_r h), z = sigmoid(z_t + R_z h), n = tanh(n_t + r R_n h), h = (1 - z) n + z h, where R h includes the bias.
+    /// Shapes as in <see cref="Lstm"/>; R is [H,D/H,3 D/H], the bias [H,3 D/H], gates in the order r, z, n.
     /// </summary>
     /// <returns>As <see cref="Lstm"/>; the only state is h.</returns>
     public static (Tensor H, GatedStates Final) Gru(Tensor r, Tensor z, Tensor n, Tensor recurrent, Tensor? bias, GatedStates initial = default) =>
@@ -24,20 +24,20 @@ public static partial class Ops
 
     /// <summary>
     /// The sLSTM of xLSTM (Beck et al., arXiv 2405.04517, equations 8 to 17), exponential gates kept in range by m and normalised by n: with each gate's
-    /// input raised by its part of h R,
+    /// input raised by its part of h R + bias,
     /// m' = max(log sigmoid(f) + m, i), i' = exp(i - m'), f' = exp(log sigmoid(f) + m - m'),
     /// c' = f' c + i' tanh(z), n' = f' n + i', h' = sigmoid(o) c' / n'.
     /// Where n is 0 nothing has been seen: m' = i. Shapes as in <see cref="Lstm"/>, gates in the order i, f, z, o.
     /// </summary>
     /// <returns>As <see cref="Lstm"/>; the states are h, c, n and m.</returns>
-    public static (Tensor H, GatedStates Final) Slstm(Tensor i, Tensor f, Tensor z, Tensor o, Tensor recurrent, GatedStates initial = default) =>
-        Gated("Slstm", new GatedInputs(GatedCell.Slstm, i, f, z, o, recurrent, null), initial);
+    public static (Tensor H, GatedStates Final) Slstm(Tensor i, Tensor f, Tensor z, Tensor o, Tensor recurrent, Tensor? bias, GatedStates initial = default) =>
+        Gated("Slstm", new GatedInputs(GatedCell.Slstm, i, f, z, o, recurrent, bias), initial);
 
     private static (Tensor H, GatedStates Final) Gated(string name, GatedInputs x, GatedStates initial)
     {
         Require(x.A.Shape.Rank == 3 && x.B.Shape == x.A.Shape && x.C.Shape == x.A.Shape && (x.D is null || x.D.Shape == x.A.Shape), name, x.A, x.B, x.C);
         Require(x.R.Shape.Rank == 3 && x.R.IsContiguous && x.Heads * x.HeadWidth == x.Width && x.R.Shape[2] == x.Gates * x.HeadWidth, name, x.A, x.R);
-        Require(x.Bias is null || (x.Bias.Shape.Count == x.Width && x.Bias.IsContiguous), name, x.A, x.Bias);
+        Require(x.Bias is null || (x.Bias.Shape.Count == x.Gates * x.Width && x.Bias.IsContiguous), name, x.R, x.Bias);
         Shape stateShape = new(x.Batch, x.Width);
         for (int s = 0; s < 4; s++)
         {

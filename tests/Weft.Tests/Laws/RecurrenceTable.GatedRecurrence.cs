@@ -9,9 +9,9 @@ internal static partial class RecurrenceTable
     private static RecurrenceRow[] GatedRecurrenceRows =>
     [
         Gated("lstm", ["i", "f", "g", "o"], ["H", "C"],
-            (x, initial) => GatedRecurrence.LstmScan(x["i"], x["f"], x["g"], x["o"], x["R"], initial),
-            (x, initial) => GatedRecurrence.Lstm(x["i"], x["f"], x["g"], x["o"], x["R"], initial),
-            (a, given, _, s) =>
+            (x, initial) => GatedRecurrence.LstmScan(x["i"], x["f"], x["g"], x["o"], x["R"], x["bias"], initial),
+            (x, initial) => GatedRecurrence.Lstm(x["i"], x["f"], x["g"], x["o"], x["R"], x["bias"], initial),
+            (a, given, s) =>
             {
                 s[1] = (Sigmoid(a[1] + given[1]) * s[1]) + (Sigmoid(a[0] + given[0]) * Math.Tanh(a[2] + given[2]));
                 s[0] = Sigmoid(a[3] + given[3]) * Math.Tanh(s[1]);
@@ -19,15 +19,15 @@ internal static partial class RecurrenceTable
         Gated("gru", ["r", "f", "n"], ["H"],
             (x, initial) => GatedRecurrence.GruScan(x["r"], x["f"], x["n"], x["R"], x["bias"], initial),
             (x, initial) => GatedRecurrence.Gru(x["r"], x["f"], x["n"], x["R"], x["bias"], initial),
-            (a, given, bias, s) =>
+            (a, given, s) =>
             {
-                double z = Sigmoid(a[1] + given[1]), n = Math.Tanh(a[2] + (Sigmoid(a[0] + given[0]) * (given[2] + bias)));
+                double z = Sigmoid(a[1] + given[1]), n = Math.Tanh(a[2] + (Sigmoid(a[0] + given[0]) * given[2]));
                 s[0] = ((1 - z) * n) + (z * s[0]);
             }),
         Gated("slstm", ["i", "f", "z", "o"], ["H", "C", "N", "M"],
-            (x, initial) => GatedRecurrence.SlstmScan(x["i"], x["f"], x["z"], x["o"], x["R"], initial),
-            (x, initial) => GatedRecurrence.Slstm(x["i"], x["f"], x["z"], x["o"], x["R"], initial),
-            (a, given, _, s) =>
+            (x, initial) => GatedRecurrence.SlstmScan(x["i"], x["f"], x["z"], x["o"], x["R"], x["bias"], initial),
+            (x, initial) => GatedRecurrence.Slstm(x["i"], x["f"], x["z"], x["o"], x["R"], x["bias"], initial),
+            (a, given, s) =>
             {
                 double i = a[0] + given[0], kept = s[3] + Math.Log(Sigmoid(a[1] + given[1])), m = s[2] == 0 ? i : Math.Max(kept, i);
                 s[1] = (Math.Exp(kept - m) * s[1]) + (Math.Exp(i - m) * Math.Tanh(a[2] + given[2]));
@@ -44,10 +44,10 @@ internal static partial class RecurrenceTable
     /// <param name="states">Its states.</param>
     /// <param name="definition">The plain form.</param>
     /// <param name="fast">The fused form.</param>
-    /// <param name="step">One channel's step in double precision: of a token's gates and what h gives to them, the bias, and the states, which it advances.</param>
+    /// <param name="step">One channel's step in double precision: of a token's gates, what h gives to them, and the states, which it advances.</param>
     private static RecurrenceRow Gated(string name, string[] gates, string[] states,
         Func<IReadOnlyDictionary<string, Tensor>, GatedStates, (Tensor H, GatedStates Final)> definition,
-        Func<IReadOnlyDictionary<string, Tensor>, GatedStates, (Tensor H, GatedStates Final)> fast, Action<double[], double[], double, double[]> step)
+        Func<IReadOnlyDictionary<string, Tensor>, GatedStates, (Tensor H, GatedStates Final)> fast, Action<double[], double[], double[]> step)
     {
         return new(name, 16, GroupedKeys: true, Draw, (s, x) => All(definition(x, Initial(x))), (s, x) => All(fast(x, Initial(x))), Double);
 
@@ -68,7 +68,7 @@ internal static partial class RecurrenceTable
                 forget[i] += middle;
             }
 
-            drawn.Gaussian("R", new(s.KeyHeads, each, gates.Length * each), 0.3f / MathF.Sqrt(each)).Gaussian("bias", new(width));
+            drawn.Gaussian("R", new(s.KeyHeads, each, gates.Length * each), 0.3f / MathF.Sqrt(each)).Gaussian("bias", new(s.KeyHeads, gates.Length * each));
             foreach (string state in states)
             {
                 _ = state == "N" ? drawn.Uniform("initialN", new(s.Batch, width), 0.5, 2) : drawn.Gaussian($"initial{state}", new(s.Batch, width));
@@ -94,9 +94,9 @@ internal static partial class RecurrenceTable
                 for (int c = 0; c < width; c++)
                 {
                     int head = c / each, from = head * each;
-                    double Given(int gate) => Enumerable.Range(0, each).Sum(k => before[from + k] * x["R"][(((from + k) * gates.Length) + gate) * each + (c - from)]);
+                    double Given(int gate) => x["bias"][(((head * gates.Length) + gate) * each) + (c - from)] + Enumerable.Range(0, each).Sum(k => before[from + k] * x["R"][(((from + k) * gates.Length) + gate) * each + (c - from)]);
                     double[] mine = [.. now.Select(state => state[first + c])];
-                    step([.. gates.Select(g => (double)x[g][(row * width) + c])], [.. Enumerable.Range(0, gates.Length).Select(Given)], x["bias"][c], mine);
+                    step([.. gates.Select(g => (double)x[g][(row * width) + c])], [.. Enumerable.Range(0, gates.Length).Select(Given)], mine);
                     for (int state = 0; state < states.Length; state++)
                     {
                         now[state][first + c] = mine[state];
