@@ -151,6 +151,28 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "lru*6",
         }),
+        ["gru"] = new(Gru.Create, new()
+        {
+            Title = "GRU",
+            Line = "the gated recurrent unit, nonlinear in its state, as PyTorch has it: [heads=1]",
+            Equation = "h_t = (1 - z) tanh(n_t + r R_n h_{t-1}) + z h_{t-1}; r, z = sigmoid(W x_t + R h_{t-1})",
+            State = "d",
+            Algorithm = "the gates' inputs as one product, then token by token with R in cache",
+            Source = "arXiv 1406.1078 (equations 5-8)",
+            Rate = 1e-3,
+            Preset = "(gru swiglu)*3",
+        }),
+        ["lstm"] = new(Lstm.Create, new()
+        {
+            Title = "LSTM",
+            Line = "the long short-term memory, nonlinear in its state, as PyTorch has it: [heads=1]",
+            Equation = "c_t = f c_{t-1} + i tanh(g); h_t = o tanh(c_t); i, f, o = sigmoid(W x_t + R h_{t-1})",
+            State = "2 d",
+            Algorithm = "the gates' inputs as one product, then token by token with R in cache",
+            Source = "Hochreiter and Schmidhuber 1997; Gers et al. 2000 (forget gates)",
+            Rate = 1e-3,
+            Preset = "(lstm swiglu)*3",
+        }),
         ["mamba"] = new(Mamba.Create, new()
         {
             Title = "Mamba",
@@ -238,6 +260,17 @@ public static partial class BlockTable
             Source = "arXiv 2208.04933 (equations 5 and 6, section 3.3)",
             Rate = 1e-3,
             Preset = "s5*6",
+        }),
+        ["slstm"] = new(SLstm.Create, new()
+        {
+            Title = "sLSTM",
+            Line = "xLSTM's scalar memory: exponential gates, normalised and stabilised, that read the state by heads: [heads=4]",
+            Equation = "c_t = f c_{t-1} + i tanh(z); n_t = f n_{t-1} + i; h_t = o c_t / n_t; i = e^{W x_t + R h_{t-1}}",
+            State = "4 d + 3 d",
+            Algorithm = "the gates' inputs as products, then token by token with R in cache",
+            Source = "arXiv 2405.04517 (section 2.2, equations 8-17)",
+            Rate = 1e-3,
+            Preset = "(slstm swiglu)*3",
         }),
         ["swiglu"] = new(SwiGlu.Create, new()
         {
