@@ -74,6 +74,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(gla swiglu)*3",
         }),
+        ["gru"] = new(Gru.Create, new()
+        {
+            Title = "GRU",
+            Line = "the gated recurrent unit, nonlinear in its state, as PyTorch has it: [heads=1]",
+            Equation = "h_t = (1 - z) tanh(n_t + r R_n h_{t-1}) + z h_{t-1}; r, z = sigmoid(W x_t + R h_{t-1})",
+            State = "d",
+            Algorithm = "the gates' inputs as one product, then token by token with R in cache",
+            Source = "arXiv 1406.1078 (equations 5-8)",
+            Rate = 1e-3,
+            Preset = "(gru swiglu)*3",
+        }),
         ["gsa"] = new(GatedSlotAttention.Create, new()
         {
             Title = "Gated slot attention",
@@ -151,17 +162,6 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "lru*6",
         }),
-        ["gru"] = new(Gru.Create, new()
-        {
-            Title = "GRU",
-            Line = "the gated recurrent unit, nonlinear in its state, as PyTorch has it: [heads=1]",
-            Equation = "h_t = (1 - z) tanh(n_t + r R_n h_{t-1}) + z h_{t-1}; r, z = sigmoid(W x_t + R h_{t-1})",
-            State = "d",
-            Algorithm = "the gates' inputs as one product, then token by token with R in cache",
-            Source = "arXiv 1406.1078 (equations 5-8)",
-            Rate = 1e-3,
-            Preset = "(gru swiglu)*3",
-        }),
         ["lstm"] = new(Lstm.Create, new()
         {
             Title = "LSTM",
@@ -238,6 +238,17 @@ public static partial class BlockTable
             Source = "arXiv 2503.14456 (equation 17, section 4)",
             Rate = 1e-3,
             Preset = "(rwkv7 swiglu)*3",
+        }),
+        ["s4"] = new(S4.Create, new()
+        {
+            Title = "S4",
+            Line = "a state space for each channel, HiPPO's, diagonal plus low rank: [state=64, mode=recurrent]",
+            Equation = "h' = (diag(a) - p p*) h + b x, bilinear; y = 2 Re(C h) + D x",
+            State = "N d",
+            Algorithm = "a fused scan; or blocks of 64 as convolutions, the state between them",
+            Source = "arXiv 2111.00396 (equations 3 and 6, theorem 1, appendix C)",
+            Rate = 1e-3,
+            Preset = "s4*6",
         }),
         ["s4d"] = new(S4d.Create, new()
         {

@@ -89,6 +89,8 @@ public static class MixerTable
         new("s5[state=12, blocks=1, rule=bilinear]", 48, 16),
         new("h3[state=6, shift=5]", 32, 16),
         new("h3[state=4, shift=4, head-dim=4]", 32, 16),
+        new("s4[state=6]", 48, 16),
+        new("s4[state=4, mode=convolution, chunk=32]", 32, 32),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
