@@ -74,6 +74,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(gla swiglu)*3",
         }),
+        ["gru"] = new(Gru.Create, new()
+        {
+            Title = "GRU",
+            Line = "the gated recurrent unit, nonlinear in its state, as PyTorch has it: [heads=1]",
+            Equation = "h_t = (1 - z) tanh(n_t + r R_n h_{t-1}) + z h_{t-1}; r, z = sigmoid(W x_t + R h_{t-1})",
+            State = "d",
+            Algorithm = "the gates' inputs as one product, then token by token with R in cache",
+            Source = "arXiv 1406.1078 (equations 5-8)",
+            Rate = 1e-3,
+            Preset = "(gru swiglu)*3",
+        }),
         ["gsa"] = new(GatedSlotAttention.Create, new()
         {
             Title = "Gated slot attention",
@@ -151,6 +162,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "lru*6",
         }),
+        ["lstm"] = new(Lstm.Create, new()
+        {
+            Title = "LSTM",
+            Line = "the long short-term memory, nonlinear in its state, as PyTorch has it: [heads=1]",
+            Equation = "c_t = f c_{t-1} + i tanh(g); h_t = o tanh(c_t); i, f, o = sigmoid(W x_t + R h_{t-1})",
+            State = "2 d",
+            Algorithm = "the gates' inputs as one product, then token by token with R in cache",
+            Source = "Hochreiter and Schmidhuber 1997; Gers et al. 2000 (forget gates)",
+            Rate = 1e-3,
+            Preset = "(lstm swiglu)*3",
+        }),
         ["mamba"] = new(Mamba.Create, new()
         {
             Title = "Mamba",
@@ -172,6 +194,17 @@ public static partial class BlockTable
             Source = "arXiv 2405.21060 (equation 1, section 6)",
             Rate = 2e-3,
             Preset = "mamba2[state=64]*6",
+        }),
+        ["mlstm"] = new(MLstm.Create, new()
+        {
+            Title = "mLSTM",
+            Line = "xLSTM's matrix memory with exponential gates: [heads=4, expand=2]",
+            Equation = "C_t = f_t C_{t-1} + i_t k_t v_t^T; n_t = f_t n_{t-1} + i_t k_t; h_t = C_t^T q_t / max(|n_t . q_t|, 1)",
+            State = "4 d^2 / H + 8 d + H",
+            Algorithm = "chunks of 64 as matrix products after a running maximum that keeps the gates in range",
+            Source = "arXiv 2405.04517 (equations 15, 19-27; figure 10)",
+            Rate = 1e-3,
+            Preset = "mlstm*6",
         }),
         ["retnet"] = new(RetNet.Create, new()
         {
@@ -206,6 +239,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(rwkv7 swiglu)*3",
         }),
+        ["s4"] = new(S4.Create, new()
+        {
+            Title = "S4",
+            Line = "a state space for each channel, HiPPO's, diagonal plus low rank: [state=64, mode=recurrent]",
+            Equation = "h' = (diag(a) - p p*) h + b x, bilinear; y = 2 Re(C h) + D x",
+            State = "N d",
+            Algorithm = "a fused scan; or blocks of 64 as convolutions, the state between them",
+            Source = "arXiv 2111.00396 (equations 3 and 6, theorem 1, appendix C)",
+            Rate = 1e-3,
+            Preset = "s4*6",
+        }),
         ["s4d"] = new(S4d.Create, new()
         {
             Title = "S4D",
@@ -227,6 +271,17 @@ public static partial class BlockTable
             Source = "arXiv 2208.04933 (equations 5 and 6, section 3.3)",
             Rate = 1e-3,
             Preset = "s5*6",
+        }),
+        ["slstm"] = new(SLstm.Create, new()
+        {
+            Title = "sLSTM",
+            Line = "xLSTM's scalar memory: exponential gates, normalised and stabilised, that read the state by heads: [heads=4]",
+            Equation = "c_t = f c_{t-1} + i tanh(z); n_t = f n_{t-1} + i; h_t = o c_t / n_t; i = e^{W x_t + R h_{t-1}}",
+            State = "4 d + 3 d",
+            Algorithm = "the gates' inputs as products, then token by token with R in cache",
+            Source = "arXiv 2405.04517 (section 2.2, equations 8-17)",
+            Rate = 1e-3,
+            Preset = "(slstm swiglu)*3",
         }),
         ["swiglu"] = new(SwiGlu.Create, new()
         {

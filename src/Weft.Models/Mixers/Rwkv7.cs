@@ -126,9 +126,7 @@ public sealed class Rwkv7 : Mixer
 
         Tensor present = Ops.SumTo(Ops.Multiply(Ops.Multiply(r, k), bonus).Reshape(byHead), byHead.With(^1, 1)); // (r . (k o r_k))_h
         Tensor direct = Ops.Multiply(present, v.Reshape(byHead)).Reshape(v.Shape);
-        Tensor mean = Ops.Affine(Ops.SumTo(o.Reshape(byHead), byHead.With(^1, 1)), 1f / options.HeadDim);
-        Tensor centred = Ops.Subtract(o.Reshape(byHead), mean).Reshape(o.Shape);
-        Tensor normed = Ops.Add(Ops.RmsNorm(centred, norm, NormEpsilon, options.HeadDim), normBias);
+        Tensor normed = Ops.Add(Ops.LayerNorm(o, norm, NormEpsilon, options.HeadDim), normBias);
         return Ops.Linear(Ops.Multiply(Ops.Add(normed, direct), gate), output);
 
         Tensor Shifted(int i) => shifted.Columns(i * width, width);

@@ -42,6 +42,12 @@ public static class MixerTable
         new("attention[heads=4, kv-heads=2]", 32, 64, Grows: true),
         new("attention[heads=2, window=9]", 32, 64),
         new("attention[heads=2, window=70, rope-theta=0, bias]", 16, 64),
+        new("lstm", 32, 16),
+        new("lstm[heads=3]", 48, 16),
+        new("gru", 32, 16),
+        new("gru[heads=2]", 48, 16),
+        new("slstm", 32, 16),
+        new("slstm[heads=2, conv=3]", 48, 16),
         new("mamba[state=8]", 32, 16),
         new("mamba[state=5, expand=1, conv=3, dt-rank=7, norm=learned]", 48, 16),
         new("mamba[state=4, norm=plain]", 32, 16),
@@ -56,6 +62,9 @@ public static class MixerTable
         new("retnet[heads=2, chunk=16]", 32, 16),
         new("lightning[heads=2, chunk=16]", 32, 16),
         new("lightning[heads=3, head-dim=8, decay-factor=0.3, chunk=32]", 32, 32),
+        // Input gates low enough that the floor divides: where it and the normaliser change places, differences do not see the slope.
+        new("mlstm[heads=2, input-bias=-4, chunk=16]", 32, 16),
+        new("mlstm[heads=3, expand=1, qkv-block=16, input-bias=-4, chunk=32]", 48, 32),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
         new("gla[heads=2, chunk=32]", 32, 32),
@@ -80,6 +89,8 @@ public static class MixerTable
         new("s5[state=12, blocks=1, rule=bilinear]", 48, 16),
         new("h3[state=6, shift=5]", 32, 16),
         new("h3[state=4, shift=4, head-dim=4]", 32, 16),
+        new("s4[state=6]", 48, 16),
+        new("s4[state=4, mode=convolution, chunk=32]", 32, 32),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
