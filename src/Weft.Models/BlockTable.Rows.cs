@@ -195,6 +195,17 @@ public static partial class BlockTable
             Rate = 2e-3,
             Preset = "mamba2[state=64]*6",
         }),
+        ["mamba3"] = new(Mamba3.Create, new()
+        {
+            Title = "Mamba-3",
+            Line = "Mamba-2 with the trapezoid rule, keys that turn by angles from the data, and optionally rank R: [state=64, rank=4]",
+            Equation = "h_t = e^{a_t} (h_{t-1} + (1 - l_t) dt_t k_{t-1} v_{t-1}^T) + l_t dt_t k_t v_t^T; y_t = h_t^T q_t + D v_t",
+            State = "2 d N + 2 d N R / P + 2 d + H (1 + N / 2)",
+            Algorithm = "chunks of 64 as matrix products on keys that come a token late; the token's own part aside",
+            Source = "arXiv 2603.15569",
+            Rate = 2e-3,
+            Preset = "mamba3[state=64]*6",
+        }),
         ["mlstm"] = new(MLstm.Create, new()
         {
             Title = "mLSTM",

@@ -214,6 +214,7 @@ internal enum UnaryKind
     Relu,
     Gelu,
     EluPlusOne,
+    Reciprocal,
 }
 
 /// <summary>How <see cref="Device.Norm"/> normalises.</summary>

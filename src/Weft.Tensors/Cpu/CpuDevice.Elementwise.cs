@@ -46,6 +46,7 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Relu: Map<ReluMap>(y, x); break;
             case UnaryKind.Gelu: Map<GeluMap>(y, x); break;
             case UnaryKind.EluPlusOne: Map<EluPlusOneMap>(y, x); break;
+            case UnaryKind.Reciprocal: Map<ReciprocalMap>(y, x); break;
             case UnaryKind.Log: Scalars(x, y, static v => MathF.Log(v)); break;
             default: Scalars(x, y, static v => MathF.Sqrt(v)); break;
         }
@@ -65,6 +66,7 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Relu: Map<ReluGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Gelu: Map<GeluGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.EluPlusOne: Map<EluPlusOneGrad>(to, y, dy, accumulate: add); break;
+            case UnaryKind.Reciprocal: Map<ReciprocalGrad>(to, y, dy, accumulate: add); break;
             case UnaryKind.Log: Map<LogGrad>(to, x, dy, accumulate: add); break;
             default: Map<SqrtGrad>(to, y, dy, accumulate: add); break;
         }
@@ -413,6 +415,23 @@ public sealed unsafe partial class CpuDevice
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x2, S.Min(S.Create(1), x1));
+    }
+
+    private readonly struct ReciprocalMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Div(S.Create(1), x1);
+    }
+
+    // From y = 1 / x: -dy y^2.
+    private readonly struct ReciprocalGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Sub(S.Zero, S.Mul(x2, S.Mul(x1, x1)));
     }
 
     private readonly struct LogGrad : IMap

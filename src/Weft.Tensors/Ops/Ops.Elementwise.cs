@@ -79,9 +79,16 @@ public static partial class Ops
             {
                 tape.Device.Affine(part, 1, 0, dx, target.Accumulate);
             }
-            else
+            else if (dx.IsContiguous)
             {
                 tape.Device.SumTo(part, dx, target.Accumulate);
+            }
+            else
+            {
+                Tensor sum = tape.Rent(dx.Shape); // sums are written without gaps
+                tape.Device.SumTo(part, sum, false);
+                tape.Device.Affine(sum, 1, 0, dx, target.Accumulate);
+                tape.Return(sum);
             }
 
             tape.Return(part);
@@ -93,6 +100,9 @@ public static partial class Ops
 
     /// <summary>The natural logarithm.</summary>
     public static Tensor Log(Tensor x) => Unary(UnaryKind.Log, x);
+
+    /// <summary>1 / x.</summary>
+    public static Tensor Reciprocal(Tensor x) => Unary(UnaryKind.Reciprocal, x);
 
     /// <summary>The square root.</summary>
     public static Tensor Sqrt(Tensor x) => Unary(UnaryKind.Sqrt, x);

@@ -65,6 +65,9 @@ public static class MixerTable
         // Input gates low enough that the floor divides: where it and the normaliser change places, differences do not see the slope.
         new("mlstm[heads=2, input-bias=-4, chunk=16]", 32, 16),
         new("mlstm[heads=3, expand=1, qkv-block=16, input-bias=-4, chunk=32]", 48, 32),
+        new("mamba3[state=16, head-dim=8, chunk=16]", 32, 16),
+        new("mamba3[state=8, head-dim=16, rank=2, rope-fraction=1, chunk=16]", 32, 16),
+        new("mamba3[state=12, head-dim=16, expand=1, rank=4, chunk=4]", 32, 4),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
         new("gla[heads=2, chunk=32]", 32, 32),
