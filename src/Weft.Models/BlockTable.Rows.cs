@@ -30,6 +30,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(gated-deltanet swiglu)*3",
         }),
+        ["hyena"] = new(Hyena.Create, new()
+        {
+            Title = "Hyena",
+            Line = "long convolutions with filters made by a small network, and gates: [length=2048, order=3]",
+            Equation = "v <- h_n * (x_n v) + D_n x_n v for n = N-1 .. 1; y = x_0 v; h = window MLP(positions)",
+            State = "(N - 1) x tokens (at most the filters' length) x d + 2 (N + 1) d",
+            Algorithm = "Fourier transforms of blocks of an eighth of the filters' length",
+            Source = "arXiv 2302.10866 (definition 3.1, equations 4 to 7)",
+            Rate = 1e-3,
+            Preset = "(hyena swiglu)*3",
+        }),
         ["mamba2"] = new(Mamba2.Create, new()
         {
             Title = "Mamba-2",

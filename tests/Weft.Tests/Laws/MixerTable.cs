@@ -46,6 +46,8 @@ public static class MixerTable
         new("mamba2[state=8, head-dim=16, groups=2, chunk=32]", 32, 32),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
+        new("hyena[length=150, chunk=32, features=5, frequency=2]", 32, 32, Grows: true),
+        new("hyena[length=20, chunk=16, order=3, filter-width=16, frequency=3, conv=4]", 16, 16),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
