@@ -219,6 +219,7 @@ internal enum UnaryKind
     Tanh,
     Relu,
     Gelu,
+    EluPlusOne,
     Sin,
 }
 

@@ -45,6 +45,7 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Tanh: Map<TanhMap>(y, x); break;
             case UnaryKind.Relu: Map<ReluMap>(y, x); break;
             case UnaryKind.Gelu: Map<GeluMap>(y, x); break;
+            case UnaryKind.EluPlusOne: Map<EluPlusOneMap>(y, x); break;
             case UnaryKind.Sin: Map<SinMap>(y, x); break;
             case UnaryKind.Log: Scalars(x, y, static v => MathF.Log(v)); break;
             default: Scalars(x, y, static v => MathF.Sqrt(v)); break;
@@ -64,6 +65,7 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Tanh: Map<TanhGrad>(to, y, dy, accumulate: add); break;
             case UnaryKind.Relu: Map<ReluGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Gelu: Map<GeluGrad>(to, x, dy, accumulate: add); break;
+            case UnaryKind.EluPlusOne: Map<EluPlusOneGrad>(to, y, dy, accumulate: add); break;
             case UnaryKind.Sin: Map<SinGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Log: Map<LogGrad>(to, x, dy, accumulate: add); break;
             default: Map<SqrtGrad>(to, y, dy, accumulate: add); break;
@@ -411,6 +413,24 @@ public sealed unsafe partial class CpuDevice
             V s = Simd.Sigmoid<S, V>(u2);
             return S.Mul(x2, S.Mul(s, S.Fma(S.Mul(x1, slope), S.Sub(S.Create(1), s), S.Create(1))));
         }
+    }
+
+    private readonly struct EluPlusOneMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
+            S.Add(S.Max(S.Zero, x1), Simd.Exp<S, V>(S.Min(S.Zero, x1)));
+    }
+
+    // From y: the slope is e^x = y up to 1, and 1 from there.
+    private readonly struct EluPlusOneGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x2, S.Min(S.Create(1), x1));
     }
 
     private readonly struct LogGrad : IMap
