@@ -227,5 +227,16 @@ public static partial class BlockTable
             Source = "arXiv 2002.05202",
             Rate = 2e-3,
         }),
+        ["ttt-linear"] = new(Ttt.Create, new()
+        {
+            Title = "TTT-Linear",
+            Line = "a linear model as state, trained by gradient descent as it reads: [mini-batch=16, head-dim=64]",
+            Equation = "W_t = W_0 - step_t sum_s rate_s k_s^T g_s, g the gradient of |norm(k W_0) - (v - k)|^2 / 2; o_t = q_t + norm(q_t W_t)",
+            State = "2 d (D + 1), heads of D",
+            Algorithm = "mini-batches of 16 as matrix products (the dual form), one after the other",
+            Source = "arXiv 2407.04620 (equations 4 to 6, sections 2.4 to 2.7)",
+            Rate = 1e-3,
+            Preset = "(ttt-linear[head-dim=32] swiglu)*3",
+        }),
     };
 }

@@ -9,7 +9,7 @@ namespace Weft.Models;
 /// </summary>
 public sealed class InputHistory : StateSlot, IDisposable
 {
-    private const int FirstRows = 64, Words = 4; // a position is saved as four numbers of 16 bits, which float32 holds exactly
+    private const int FirstRows = 64;
 
     private readonly Device device;
     private readonly int batch, width, window;
@@ -106,12 +106,6 @@ public sealed class InputHistory : StateSlot, IDisposable
     /// <summary>The inputs remembered, [B, length, width], the oldest first, and the position.</summary>
     public override IEnumerable<(string Name, Shape Shape, float[] Values)> Save()
     {
-        var words = new float[Words];
-        for (int i = 0; i < Words; i++)
-        {
-            words[i] = (Position >> (16 * i)) & 0xFFFF;
-        }
-
         var shape = new Shape(batch, Length, width);
         float[] values = [];
         if (Length > 0)
@@ -121,28 +115,13 @@ public sealed class InputHistory : StateSlot, IDisposable
             values = ordered.ToArray();
         }
 
-        return [(Name + ".position", new Shape(Words), words), (Name + ".inputs", shape, values)];
+        return [.. TokenCounter.Save(Name + ".position", Position), (Name + ".inputs", shape, values)];
     }
 
     /// <inheritdoc/>
     public override void Restore(Func<string, (Shape Shape, float[] Values)> read)
     {
-        (Shape shape, float[] words) = read(Name + ".position");
-        if (shape != new Shape(Words))
-        {
-            throw Mismatch(Name + ".position", shape, new Shape(Words).ToString());
-        }
-
-        long position = 0;
-        for (int i = Words - 1; i >= 0; i--)
-        {
-            position = words[i] is >= 0 and <= 0xFFFF && words[i] == MathF.Floor(words[i]) ? (position << 16) | (long)words[i] : -1;
-            if (position is < 0 or > TokenCache.MaxPosition)
-            {
-                throw new InputException($"the saved state's '{Name}.position' holds no position: the file is damaged");
-            }
-        }
-
+        long position = TokenCounter.Read(Name + ".position", read);
         int length = (int)Math.Min(position, window);
         (Shape found, float[] values) = read(Name + ".inputs");
         if (found != new Shape(batch, length, width))

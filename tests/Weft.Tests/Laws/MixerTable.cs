@@ -78,6 +78,8 @@ public static class MixerTable
         new("s5[state=12, blocks=1, rule=bilinear]", 48, 16),
         new("h3[state=6, shift=5]", 32, 16),
         new("h3[state=4, shift=4, head-dim=4]", 32, 16),
+        new("ttt-linear[head-dim=8]", 32, 16),
+        new("ttt-linear[head-dim=12, mini-batch=4, base-rate=2, rope-theta=0]", 24, 16),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
