@@ -118,6 +118,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(hgrn2 swiglu)*3",
         }),
+        ["hyena"] = new(Hyena.Create, new()
+        {
+            Title = "Hyena",
+            Line = "long convolutions with filters made by a small network, and gates: [length=2048, order=3]",
+            Equation = "v <- h_n * (x_n v) + D_n x_n v for n = N-1 .. 1; y = x_0 v; h = window MLP(positions)",
+            State = "(N - 1) x tokens (at most the filters' length) x d + 2 (N + 1) d",
+            Algorithm = "Fourier transforms of blocks of an eighth of the filters' length",
+            Source = "arXiv 2302.10866 (definition 3.1, equations 4 to 7)",
+            Rate = 1e-3,
+            Preset = "(hyena swiglu)*3",
+        }),
         ["kda"] = new(KimiDelta.Create, new()
         {
             Title = "Kimi delta attention",
@@ -303,6 +314,17 @@ public static partial class BlockTable
             Algorithm = "token by token",
             Source = "arXiv 2002.05202",
             Rate = 2e-3,
+        }),
+        ["ttt-linear"] = new(Ttt.Create, new()
+        {
+            Title = "TTT-Linear",
+            Line = "a linear model as state, trained by gradient descent as it reads: [mini-batch=16, head-dim=64]",
+            Equation = "W_t = W_0 - step_t sum_s rate_s k_s^T g_s, g the gradient of |norm(k W_0) - (v - k)|^2 / 2; o_t = q_t + norm(q_t W_t)",
+            State = "2 d (D + 1), heads of D",
+            Algorithm = "mini-batches of 16 as matrix products (the dual form), one after the other",
+            Source = "arXiv 2407.04620 (equations 4 to 6, sections 2.4 to 2.7)",
+            Rate = 1e-3,
+            Preset = "(ttt-linear[head-dim=32] swiglu)*3",
         }),
     };
 }

@@ -47,6 +47,7 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Gelu: Map<GeluMap>(y, x); break;
             case UnaryKind.EluPlusOne: Map<EluPlusOneMap>(y, x); break;
             case UnaryKind.Reciprocal: Map<ReciprocalMap>(y, x); break;
+            case UnaryKind.Sin: Map<SinMap>(y, x); break;
             case UnaryKind.Log: Scalars(x, y, static v => MathF.Log(v)); break;
             default: Scalars(x, y, static v => MathF.Sqrt(v)); break;
         }
@@ -67,6 +68,7 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Gelu: Map<GeluGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.EluPlusOne: Map<EluPlusOneGrad>(to, y, dy, accumulate: add); break;
             case UnaryKind.Reciprocal: Map<ReciprocalGrad>(to, y, dy, accumulate: add); break;
+            case UnaryKind.Sin: Map<SinGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Log: Map<LogGrad>(to, x, dy, accumulate: add); break;
             default: Map<SqrtGrad>(to, y, dy, accumulate: add); break;
         }
@@ -368,6 +370,22 @@ public sealed unsafe partial class CpuDevice
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.SelectLess(S.Zero, x1, x2, S.Zero);
+    }
+
+    private readonly struct SinMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => Simd.SinCos<S, V>(x1).Sin;
+    }
+
+    private readonly struct SinGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(Simd.SinCos<S, V>(x1).Cos, x2);
     }
 
     // x sigmoid(2 u) with u = sqrt(2/pi) (x + 0.044715 x^3): the tanh form of Gelu, as (1 + tanh u) / 2 = sigmoid(2 u).

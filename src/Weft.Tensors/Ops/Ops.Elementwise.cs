@@ -128,6 +128,9 @@ public static partial class Ops
     /// <summary>The Gaussian error linear unit in its tanh form: x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2.</summary>
     public static Tensor Gelu(Tensor x) => Unary(UnaryKind.Gelu, x);
 
+    /// <summary>The sine, within 1.5e-7 for |x| up to 1e4.</summary>
+    public static Tensor Sin(Tensor x) => Unary(UnaryKind.Sin, x);
+
     private static Tensor Unary(UnaryKind kind, Tensor x)
     {
         Tape tape = TapeOf(x);

@@ -70,6 +70,8 @@ public static class MixerTable
         new("mamba3[state=12, head-dim=16, expand=1, rank=4, chunk=4]", 32, 4),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
+        new("hyena[length=150, chunk=32, features=5, frequency=2]", 32, 32, Grows: true),
+        new("hyena[length=20, chunk=16, order=3, filter-width=16, frequency=3, conv=4]", 16, 16),
         new("gla[heads=2, chunk=32]", 32, 32),
         new("gla[heads=3, expand-k=0.75, expand-v=1.5, gate-rank=5, gate-root=4, chunk=20, norm-epsilon=0.01]", 24, 20),
         new("gsa[heads=2, slots=9, chunk=32]", 32, 32),
@@ -94,6 +96,8 @@ public static class MixerTable
         new("h3[state=4, shift=4, head-dim=4]", 32, 16),
         new("s4[state=6]", 48, 16),
         new("s4[state=4, mode=convolution, chunk=32]", 32, 32),
+        new("ttt-linear[head-dim=8]", 32, 16),
+        new("ttt-linear[head-dim=12, mini-batch=4, base-rate=2, rope-theta=0]", 24, 16),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
