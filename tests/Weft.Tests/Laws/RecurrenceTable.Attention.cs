@@ -1,4 +1,5 @@
 using Weft.Models.Recurrences;
+using Weft.Tensors;
 
 namespace Weft.Tests.Laws;
 
@@ -9,27 +10,38 @@ internal static partial class RecurrenceTable
         // Every head has queries; a head of keys and values is shared.
         new("forgetting softmax", 64, GroupedKeys: true,
             s => new Drawn(9).Gaussian("q", s.Over(s.Heads * s.KeyWidth)).Gaussian("k", s.Over(s.KeyHeads * s.KeyWidth)).Gaussian("v", s.Over(s.KeyHeads * s.ValueWidth))
-                .Decay("f", s.Over(s.Heads), s.Decay),
-            (s, x) => [ForgettingSoftmax.Scan(x["q"], x["k"], x["v"], x["f"], s.KeyHeads, SoftmaxScale(s))],
-            (s, x) => [ForgettingSoftmax.Fast(x["q"], x["k"], x["v"], x["f"], s.KeyHeads, SoftmaxScale(s))],
+                .Decay("f", s.Over(s.Heads), s.Decay)
+                .Gaussian("initial k", new(s.Batch, Cached, s.KeyHeads * s.KeyWidth)).Gaussian("initial v", new(s.Batch, Cached, s.KeyHeads * s.ValueWidth))
+                .Decay("initial f", new(s.Batch, Cached, s.Heads), s.Decay),
+            (s, x) => [ForgettingSoftmax.Scan(x["q"], Behind(x, "k"), Behind(x, "v"), Behind(x, "f"), s.KeyHeads, SoftmaxScale(s))],
+            (s, x) => [ForgettingSoftmax.Fast(x["q"], x["k"], x["v"], x["f"], Past(x), s.KeyHeads, SoftmaxScale(s))],
             (s, x) => [SoftmaxInDouble(s, x)]),
     ];
+
+    private const int Cached = 5; // tokens before the first
+
+    private static Tensor Behind(IReadOnlyDictionary<string, Tensor> x, string name) =>
+        x.TryGetValue("initial " + name, out Tensor? initial) ? Ops.Concat(initial, x[name], 1) : x[name];
+
+    private static AttentionPast Past(IReadOnlyDictionary<string, Tensor> x) =>
+        x.ContainsKey("initial k") ? new AttentionPast(x["initial k"], x["initial v"], 0, Cached, x["initial f"]) : default;
 
     private static float SoftmaxScale(Sizes s) => 1 / MathF.Sqrt(s.KeyWidth);
 
     /// <summary>Each query by itself, from its own key back until what is left weighs less than e^-100.</summary>
     private static double[] SoftmaxInDouble(Sizes s, IReadOnlyDictionary<string, float[]> x)
     {
-        (float[] q, float[] k, float[] v, float[] f) = (x["q"], x["k"], x["v"], x["f"]);
+        (float[] q, float[] k, float[] v, float[] f) = (x["q"], Joined("k"), Joined("v"), Joined("f"));
+        int all = f.Length / s.Batch / s.Heads;
         (int dk, int dv, float scale) = (s.KeyWidth, s.ValueWidth, SoftmaxScale(s));
         var o = new double[s.Batch * s.Time * s.Heads * dv];
         Parallel.For(0, s.Batch * s.Time * s.Heads, index =>
         {
             (int head, int row) = (index % s.Heads, index / s.Heads);
-            int start = row / s.Time * s.Time, keyHead = head / (s.Heads / s.KeyHeads);
+            int batch = row / s.Time, start = batch * all, keyHead = head / (s.Heads / s.KeyHeads);
             var sum = new double[dv];
             double total = 0, lost = 0;
-            for (int at = row; at >= start && lost > -130; at--)
+            for (int at = start + all - s.Time + (row % s.Time); at >= start && lost > -130; at--)
             {
                 int key = (at * s.KeyHeads) + keyHead;
                 double score = 0;
@@ -54,5 +66,16 @@ internal static partial class RecurrenceTable
             }
         });
         return o;
+
+        float[] Joined(string name)
+        {
+            if (!x.TryGetValue("initial " + name, out float[]? initial))
+            {
+                return x[name];
+            }
+
+            int old = initial.Length / s.Batch, own = x[name].Length / s.Batch;
+            return [.. Enumerable.Range(0, s.Batch).SelectMany(b => initial[(b * old)..((b + 1) * old)].Concat(x[name][(b * own)..((b + 1) * own)]))];
+        }
     }
 }
