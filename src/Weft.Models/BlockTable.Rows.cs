@@ -19,6 +19,17 @@ public static partial class BlockTable
             Source = "arXiv 1706.03762 (section 3.2), 2104.09864 (RoPE), 2305.13245 (grouped queries), 2108.12409 (ALiBi), 2402.01032 (Hard-ALiBi)",
             Rate = 1e-3,
         }),
+        ["block-sparse-attention"] = new(BlockSparseAttention.Create, new()
+        {
+            Title = "Block-sparse attention",
+            Line = "softmax attention to a fixed number of blocks, which each query chooses: [block-size=64, budget=1024]",
+            Equation = "o_t = sum_s softmax_s(q_t . k_s / sqrt(d)) v_s over the first, the last and the chosen blocks: those of the largest q_t . mean(k)",
+            State = "2 x tokens x kv-heads x head-dim + blocks x kv-heads x head-dim",
+            Algorithm = "the queries of a block together, a block of keys at a time with those that see it, with an online softmax",
+            Source = "arXiv 2504.17768 (block-sparse), 2407.02490 (MInference), 2406.10774 (Quest), 2502.13189 (choice by each query)",
+            Rate = 1e-3,
+            Preset = "(block-sparse-attention[heads=2, block-size=16, budget=128] swiglu)*3",
+        }),
         ["deltanet"] = new(DeltaNet.Create, new()
         {
             Title = "DeltaNet",

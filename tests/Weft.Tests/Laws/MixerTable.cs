@@ -53,6 +53,8 @@ public static class MixerTable
         new("mamba[state=4, norm=plain]", 32, 16),
         new("attention[heads=3, head-dim=12, positions=alibi]", 32, 64, Grows: true),
         new("attention[heads=4, kv-heads=2, positions=hard-alibi, local-heads=3, window=70]", 32, 64),
+        new("block-sparse-attention[heads=4, kv-heads=2, block-size=16, budget=64]", 32, 64, Grows: true),
+        new("block-sparse-attention[heads=2, block-size=4, budget=16]", 32, 64, Grows: true), // chooses within the gradient law's few tokens
         new("forgetting-attention[heads=4, kv-heads=2]", 32, 64, Grows: true),
         new("forgetting-attention[heads=2, head-dim=24, qk-norm, output-gate]", 32, 64, Grows: true),
         new("mamba2[state=16, head-dim=8, chunk=16]", 32, 16),
