@@ -213,6 +213,9 @@ internal enum UnaryKind
     Tanh,
     Relu,
     Gelu,
+    Expm1,
+    LogSigmoid,
+    ShiftedPositive,
 }
 
 /// <summary>How <see cref="Device.Norm"/> normalises.</summary>
