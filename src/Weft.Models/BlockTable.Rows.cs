@@ -12,23 +12,89 @@ public static partial class BlockTable
         ["attention"] = new(Attention.Create, new()
         {
             Title = "Softmax attention",
-            Line = "softmax attention with rotary positions: [heads=4, kv-heads=2, window=128]",
+            Line = "softmax attention with rotary positions: [heads=4, kv-heads=2, window=128]; or [positions=alibi]",
             Equation = "o_t = sum_s softmax_s(q_t . k_s / sqrt(d)) v_s over the s <= t within the window",
             State = "2 x tokens (or window) x kv-heads x head-dim",
             Algorithm = "tiles with an online softmax (arXiv 2205.14135)",
-            Source = "arXiv 1706.03762 (section 3.2), 2104.09864 (RoPE), 2305.13245 (grouped queries)",
+            Source = "arXiv 1706.03762 (section 3.2), 2104.09864 (RoPE), 2305.13245 (grouped queries), 2108.12409 (ALiBi), 2402.01032 (Hard-ALiBi)",
             Rate = 1e-3,
+        }),
+        ["deltanet"] = new(DeltaNet.Create, new()
+        {
+            Title = "DeltaNet",
+            Line = "the delta rule: linear attention that corrects what it holds under a key: [heads=4]",
+            Equation = "S_t = (I - b_t k_t k_t^T) S_{t-1} + b_t k_t v_t^T; o_t = S_t^T q_t / sqrt(d_h)",
+            State = "d d_h + 3 (3 d), d_h = d / H",
+            Algorithm = "chunks of 64 by one triangular system (arXiv 2406.06484)",
+            Source = "arXiv 2406.06484 (section 3), 2102.11174 (equations 24, 25)",
+            Rate = 1e-3,
+            Preset = "(deltanet swiglu)*3",
+        }),
+        ["forgetting-attention"] = new(ForgettingAttention.Create, new()
+        {
+            Title = "Forgetting attention",
+            Line = "softmax attention whose past fades by a learned gate a head: [heads=4, qk-norm, output-gate]",
+            Equation = "o_t = sum_s softmax_s(q_t . k_s / sqrt(d) + log f_{s+1} + ... + log f_t) v_s",
+            State = "tokens x (2 x kv-heads x head-dim + heads)",
+            Algorithm = "tiles with an online softmax (arXiv 2205.14135); sums of log gates between tiles in double precision",
+            Source = "arXiv 2503.02130 (equation 5, section 3.3)",
+            Rate = 1e-3,
+            Preset = "(forgetting-attention[heads=2] swiglu)*3",
         }),
         ["gated-deltanet"] = new(GatedDeltaNet.Create, new()
         {
             Title = "Gated DeltaNet",
-            Line = "the gated delta rule: a matrix state corrected by what it already holds: [heads=4, expand-v=2]",
+            Line = "the gated delta rule: a matrix state corrected by what it already holds: [heads=4, key-heads=2]",
             Equation = "S_t = e^{a_t} (I - b_t k_t k_t^T) S_{t-1} + b_t k_t v_t^T; o_t = S_t^T q_t / sqrt(d_k)",
-            State = "H d_k d_v + 3 H (2 d_k + d_v)",
+            State = "H d_k d_v + 3 (2 H_k d_k + H d_v)",
             Algorithm = "chunks of 64 by one triangular system (arXiv 2406.06484)",
             Source = "arXiv 2412.06464 (equation 10, section 3.4)",
             Rate = 1e-3,
             Preset = "(gated-deltanet swiglu)*3",
+        }),
+        ["gated-deltaproduct"] = new(GatedDeltaProduct.Create, new()
+        {
+            Title = "Gated DeltaProduct",
+            Line = "several delta-rule steps a token, a product of reflections: [householders=2, heads=2]",
+            Equation = "S_t = prod_i (I - b_ti k_ti k_ti^T) e^{a_t} S_{t-1} + ..; o_t = S_t^T q_t / sqrt(d_k)",
+            State = "H d_k d_v + 3 ((1 + n) H d_k + n H d_v)",
+            Algorithm = "the chunked delta rule over n steps a token",
+            Source = "arXiv 2502.10297 (section 3)",
+            Rate = 1e-3,
+            Preset = "(gated-deltaproduct swiglu)*3",
+        }),
+        ["gla"] = new(GatedLinearAttention.Create, new()
+        {
+            Title = "Gated linear attention",
+            Line = "a matrix state whose key channels each forget at a rate of their own: [heads=4, expand-k=0.5]",
+            Equation = "S_t = diag(a_t) S_{t-1} + k_t v_t^T; o_t = S_t^T q_t / sqrt(d_k); a = sigmoid(.)^(1/16)",
+            State = "H d_k d_v (d^2 / 8 with 4 heads)",
+            Algorithm = "chunks of 64, pairs by blocks of 16, a recurrence between them",
+            Source = "arXiv 2312.06635 (equation 3, section 4)",
+            Rate = 1e-3,
+            Preset = "(gla swiglu)*3",
+        }),
+        ["gsa"] = new(GatedSlotAttention.Create, new()
+        {
+            Title = "Gated slot attention",
+            Line = "softmax attention over a fixed number of slots that forget: [heads=4, slots=64]",
+            Equation = "K_t = diag(f_t) K_{t-1} + (1 - f_t) k_t^T, V_t alike; o_t = V_t^T softmax(K_t q_t)",
+            State = "2 d M",
+            Algorithm = "two passes in chunks of 64, a softmax between them",
+            Source = "arXiv 2409.07146 (equations 7 to 9)",
+            Rate = 1e-3,
+            Preset = "(gsa swiglu)*3",
+        }),
+        ["h3"] = new(H3.Create, new()
+        {
+            Title = "H3",
+            Line = "a shift and a diagonal state space with products between them: [state=64, shift=64, head-dim=1]",
+            Equation = "y = q SSM_diag(shift(k) v): h_t = lambda h_{t-1} + k_t v_t, 2 Re(C h_t) + D k_t v_t",
+            State = "N d w + 63 d, heads of w channels",
+            Algorithm = "a fused scan, states in registers",
+            Source = "arXiv 2212.14052 (section 3, algorithm 1)",
+            Rate = 1e-3,
+            Preset = "(h3 swiglu)*3",
         }),
         ["hgrn"] = new(Hgrn.Create, new()
         {
@@ -40,6 +106,72 @@ public static partial class BlockTable
             Source = "arXiv 2311.04823 (section 3.2)",
             Rate = 2e-3,
             Preset = "(hgrn swiglu)*3",
+        }),
+        ["hgrn2"] = new(Hgrn2.Create, new()
+        {
+            Title = "HGRN-2",
+            Line = "a gated linear recurrence whose state an outer product expands: [expand=32]",
+            Equation = "S_t = diag(f_t) S_{t-1} + (1 - f_t) v_t^T; o_t = S_t^T q_t / sqrt(n); f = b + (1 - b) sigmoid(.)",
+            State = "d n",
+            Algorithm = "chunks of 64, pairs by blocks of 16, a recurrence between them",
+            Source = "arXiv 2404.07904 (equation 6), lower bounds as in 2311.04823",
+            Rate = 1e-3,
+            Preset = "(hgrn2 swiglu)*3",
+        }),
+        ["kda"] = new(KimiDelta.Create, new()
+        {
+            Title = "Kimi delta attention",
+            Line = "the delta rule with a decay per key channel: [heads=4]",
+            Equation = "S_t = (I - b_t k_t k_t^T) diag(e^{g_t}) S_{t-1} + b_t k_t v_t^T; o_t = S_t^T q_t / sqrt(d_h)",
+            State = "d d_h + 3 (3 d), d_h = d / H",
+            Algorithm = "chunks of 64 by decayed scores and one triangular system",
+            Source = "arXiv 2510.26692 (equation 1, section 4)",
+            Rate = 1e-3,
+            Preset = "(kda swiglu)*3",
+        }),
+        ["lightning"] = new(LightningAttention.Create, new()
+        {
+            Title = "Lightning attention",
+            Line = "linear attention with a fixed decay a head, gated, as in MiniMax-01: [heads=4, head-dim=32]",
+            Equation = "S_t = e^{-s_h} S_{t-1} + k_t v_t^T; o_t = S_t^T q_t, with q, k, v through silu",
+            State = "d^2 / H",
+            Algorithm = "chunks of 64 as matrix products, a recurrence between them",
+            Source = "arXiv 2405.04658, 2501.08313 (section 2)",
+            Rate = 1e-3,
+            Preset = "(lightning swiglu)*3",
+        }),
+        ["linear-attention"] = new(LinearAttention.Create, new()
+        {
+            Title = "Linear attention",
+            Line = "attention with a feature map for softmax: sums of keys and values: [heads=4, feature=elu, normalise=true]",
+            Equation = "S_t = S_{t-1} + phi(k_t) v_t^T; o_t = S_t^T phi(q_t) / (phi(q_t) . sum_s phi(k_s))",
+            State = "d^2 / H + d",
+            Algorithm = "chunks of 64 as matrix products, a recurrence between them",
+            Source = "arXiv 2006.16236 (equations 7, 18-20)",
+            Rate = 1e-3,
+            Preset = "(linear-attention swiglu)*3",
+        }),
+        ["lru"] = new(Lru.Create, new()
+        {
+            Title = "Linear recurrent unit",
+            Line = "one complex state for all channels, its poles on a ring: [state=96, r-min=0.9, r-max=0.999]",
+            Equation = "h_t = lambda h_{t-1} + gamma B x_t; y_t = Re(C h_t) + D x_t",
+            State = "2 P",
+            Algorithm = "products with B and C around a fused complex scan",
+            Source = "arXiv 2303.06349 (section 3)",
+            Rate = 1e-3,
+            Preset = "lru*6",
+        }),
+        ["mamba"] = new(Mamba.Create, new()
+        {
+            Title = "Mamba",
+            Line = "a selective state space: states of every channel that decay by steps the token chooses: [state=16, expand=2]",
+            Equation = "h_t = e^{dt_t A} h_{t-1} + dt_t x_t B_t; y_t = C_t . h_t + D x_t",
+            State = "2 d N + 3 (2 d)",
+            Algorithm = "a fused scan, token by token with the states in cache; states computed again in the backward pass",
+            Source = "arXiv 2312.00752 (equations 2 and 4, algorithm 2)",
+            Rate = 2e-3,
+            Preset = "mamba*6",
         }),
         ["mamba2"] = new(Mamba2.Create, new()
         {
@@ -74,6 +206,17 @@ public static partial class BlockTable
             Rate = 2e-3,
             Preset = "(minlstm swiglu)*3",
         }),
+        ["retnet"] = new(RetNet.Create, new()
+        {
+            Title = "RetNet",
+            Line = "retention: linear attention with a fixed decay a head and rotary positions: [heads=4, expand-v=2]",
+            Equation = "S_t = g_h S_{t-1} + k_t v_t^T; o_t = S_t^T q_t / sqrt(d_k), with q and k rotated by position",
+            State = "2 d^2 / H",
+            Algorithm = "chunks of 64 as matrix products, a recurrence between them",
+            Source = "arXiv 2307.08621 (equations 3-8)",
+            Rate = 1e-3,
+            Preset = "(retnet swiglu)*3",
+        }),
         ["rg-lru"] = new(RgLru.Create, new()
         {
             Title = "RG-LRU",
@@ -95,6 +238,28 @@ public static partial class BlockTable
             Source = "arXiv 2305.13048 (equations 11 to 19, appendix D)",
             Rate = 2e-3,
             Preset = "(rwkv4 swiglu)*3",
+        }),
+        ["s4d"] = new(S4d.Create, new()
+        {
+            Title = "S4D",
+            Line = "a diagonal complex state space for each channel: [state=64]",
+            Equation = "h_t = e^{dt A} h_{t-1} + (e^{dt A} - 1) / A x_t; y_t = 2 Re(C h_t) + D x_t",
+            State = "N d",
+            Algorithm = "a fused scan, states in registers",
+            Source = "arXiv 2206.11893 (sections 2 and 3, equation 9)",
+            Rate = 1e-3,
+            Preset = "s4d*6",
+        }),
+        ["s5"] = new(S5.Create, new()
+        {
+            Title = "S5",
+            Line = "one complex state space for all channels, from HiPPO's eigenvalues: [state=256, blocks=8]",
+            Equation = "h_t = e^{dt L} h_{t-1} + (e^{dt L} - 1) / L B x_t; y_t = 2 Re(C h_t) + D x_t",
+            State = "N",
+            Algorithm = "products with B and C around a fused complex scan",
+            Source = "arXiv 2208.04933 (equations 5 and 6, section 3.3)",
+            Rate = 1e-3,
+            Preset = "s5*6",
         }),
         ["swiglu"] = new(SwiGlu.Create, new()
         {

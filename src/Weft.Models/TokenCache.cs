@@ -3,9 +3,9 @@ using Weft.Tensors;
 namespace Weft.Models;
 
 /// <summary>
-/// Attention's state: the keys and values of the tokens seen, all of them or - with a window - the last <c>window</c>. It lives in its own
-/// memory [B, capacity, width], appended to in place: growing geometrically, and for a window at most to a ring a tile longer than it.
-/// While a tape records, it is instead the tape's tensors, so that gradients pass through it.
+/// Attention's state: the keys and values of the tokens seen (and whatever else a token leaves), of all of them or - with a window - of the
+/// last <c>window</c>. Each part lives in its own memory [B, capacity, width], appended to in place: growing geometrically, and for a window
+/// at most to a ring a tile longer than it. While a tape records, it is instead the tape's tensors, so that gradients pass through it.
 /// </summary>
 public sealed class TokenCache : StateSlot, IDisposable
 {
@@ -15,15 +15,29 @@ public sealed class TokenCache : StateSlot, IDisposable
     private const int RoomToMeasure = 4096;
 
     private readonly Device device;
-    private readonly int batch, width, window, mostRows;
-    private Tensor? keys, values; // [B, rows, width]; the token at position p lies in row p mod rows
-    private AttentionPast onTape;
+    private readonly int batch, window, mostRows;
+    private readonly bool learned;
+    private readonly (string Name, int Width)[] parts;
+    private readonly Tensor?[] memory; // of each part [B, rows, width]; the token at position p lies in row p mod rows
+    private readonly Tensor?[] onTape; // of each part, where recorded
+    private int startOnTape;
     private bool recorded; // what is remembered is onTape
 
-    /// <summary>Makes an empty cache for rows of <paramref name="width"/> values; <paramref name="window"/> 0 remembers every token.</summary>
-    public TokenCache(Device device, string name, int batch, int width, int window = 0) : base(name)
+    /// <summary>Makes an empty cache for keys and values of <paramref name="width"/> columns; <paramref name="window"/> 0 remembers every token.</summary>
+    public TokenCache(Device device, string name, int batch, int width, int window = 0) : this(device, name, batch, [("keys", width), ("values", width)], window)
     {
-        (this.device, this.batch, this.width, this.window) = (device, batch, width, window);
+    }
+
+    /// <summary>
+    /// Makes an empty cache for <paramref name="parts"/>: the keys, then - where there are any - the values and the log forget gates.
+    /// Content that is not <paramref name="learned"/> (computed from what another slot remembers, by steps that gradients do not pass)
+    /// is none of the state's <see cref="Tensors"/>.
+    /// </summary>
+    public TokenCache(Device device, string name, int batch, IReadOnlyList<(string Name, int Width)> parts, int window = 0, bool learned = true) : base(name)
+    {
+        (this.device, this.batch, this.window, this.learned) = (device, batch, window, learned);
+        this.parts = [.. parts];
+        (memory, onTape) = (new Tensor?[parts.Count], new Tensor?[parts.Count]);
 
         // Tiles of keys start at multiples of the tile: a ring that is a multiple of it never wraps within one.
         mostRows = window == 0 ? int.MaxValue / Device.AttentionTile * Device.AttentionTile : Tiles(window);
@@ -35,11 +49,11 @@ public sealed class TokenCache : StateSlot, IDisposable
     /// <summary>The tokens remembered: all, or the last <c>window</c>.</summary>
     public int Length => window == 0 ? (int)Position : (int)Math.Min(Position, window);
 
-    /// <summary>The keys and values remembered, without the room kept for more: 2 B length width 4 bytes.</summary>
-    public override long Bytes => 2L * batch * Length * width * sizeof(float);
+    /// <summary>What is remembered, without the room kept for more: B length 4 bytes for each column.</summary>
+    public override long Bytes => (long)batch * Length * parts.Sum(p => (long)p.Width) * sizeof(float);
 
     /// <summary>The memory held, the room for more included.</summary>
-    public long ReservedBytes => keys is null ? 0 : keys.Bytes + values!.Bytes;
+    public long ReservedBytes => memory.Sum(m => m?.Bytes ?? 0);
 
     /// <summary>Makes room for <paramref name="tokens"/> tokens in all, so that appending up to then allocates nothing.</summary>
     /// <exception cref="InputException">There is not enough memory.</exception>
@@ -51,7 +65,7 @@ public sealed class TokenCache : StateSlot, IDisposable
             throw new InputException($"a cache of {tokens} tokens is more than the {mostRows} that attention can remember; a window bounds it");
         }
 
-        int have = keys?.Shape[1] ?? 0;
+        int have = memory[0]?.Shape[1] ?? 0;
         if (need > have)
         {
             Resize((int)Math.Min(mostRows, Math.Max(Tiles(need), 2L * have)));
@@ -69,10 +83,10 @@ public sealed class TokenCache : StateSlot, IDisposable
         return Current;
     }
 
-    /// <summary>Remembers the keys and values [B,T,width] of the next T tokens, tensors of <paramref name="tape"/>.</summary>
-    public void Append(Tape tape, Tensor newKeys, Tensor newValues)
+    /// <summary>Remembers the parts [B,T,width] of the next T tokens, tensors of <paramref name="tape"/>.</summary>
+    public void Append(Tape tape, params ReadOnlySpan<Tensor> added)
     {
-        int tokens = newKeys.Shape[1];
+        int tokens = added[0].Shape[1];
         if (Position > MaxPosition - tokens || (window == 0 && Position + tokens > mostRows))
         {
             throw new InputException($"a sequence of {Position} tokens cannot grow by {tokens}: it is longer than attention can remember; a window bounds it");
@@ -80,65 +94,87 @@ public sealed class TokenCache : StateSlot, IDisposable
 
         if (tape.Recording)
         {
-            onTape = Joined(tape, newKeys, newValues);
-            (recorded, Position) = (true, Position + tokens);
+            Join(tape, added);
+            Position += tokens;
             return;
         }
 
         Detach();
         int kept = window == 0 ? tokens : Math.Min(tokens, window);
         Reserve(Position + tokens);
-        Write(newKeys, newValues, tokens - kept, Position + tokens - kept, kept);
+        for (int i = 0; i < parts.Length; i++)
+        {
+            Write(i, added[i], tokens - kept, Position + tokens - kept, kept);
+        }
+
         Position += tokens;
     }
 
     /// <inheritdoc/>
-    public override void Clear() => (recorded, onTape, Position) = (false, default, 0);
+    public override void Clear()
+    {
+        (recorded, Position) = (false, 0);
+        Array.Clear(onTape);
+    }
 
     /// <inheritdoc/>
     public override void Detach()
     {
         if (recorded)
         {
-            CopyIn(onTape, Position);
+            CopyIn(onTape, startOnTape, Length, Position);
         }
     }
 
     /// <inheritdoc/>
-    public override IEnumerable<(string Name, Tensor Tensor)> Tensors =>
-        Current is { Keys: { } k, Values: { } v } ? [(Name + ".keys", k), (Name + ".values", v)] : [];
+    public override IEnumerable<(string Name, Tensor Tensor)> Tensors
+    {
+        get
+        {
+            for (int i = 0; learned && i < parts.Length; i++)
+            {
+                if (Part(i) is { } tensor)
+                {
+                    yield return ($"{Name}.{parts[i].Name}", tensor);
+                }
+            }
+        }
+    }
 
     /// <inheritdoc/>
     public override void Follow(StateSlot source, Tape tape)
     {
         var other = (TokenCache)source;
-        AttentionPast past = other.Current;
-        onTape = past.Length == 0 ? default : past with { Keys = Ops.Copy(past.Keys!, tape), Values = Ops.Copy(past.Values!, tape) };
-        (recorded, Position) = (true, other.Position);
+        for (int i = 0; i < parts.Length; i++)
+        {
+            onTape[i] = other.Part(i) is { } tensor ? Ops.Copy(tensor, tape) : null;
+        }
+
+        (recorded, startOnTape, Position) = (true, other.Start, other.Position);
     }
 
     /// <inheritdoc/>
     public override void CopyTo(StateSlot other)
     {
         var target = (TokenCache)other;
-        if (target.batch != batch || target.width != width || target.window != window)
+        if (target.batch != batch || target.window != window || !target.parts.SequenceEqual(parts))
         {
             throw new ArgumentException("a cache copies only to one of the same batch, width and window", nameof(other));
         }
 
-        target.CopyIn(Current, Position);
+        target.CopyIn(recorded ? onTape : memory, Start, Length, Position);
     }
 
-    /// <summary>The keys and values remembered, [B, length, width], the oldest token first, and the position.</summary>
+    /// <summary>The parts remembered, [B, length, width], the oldest token first, and the position.</summary>
     public override IEnumerable<(string Name, Shape Shape, float[] Values)> Save()
     {
-        var shape = new Shape(batch, Length, width);
-        return
-        [
-            .. TokenCounter.Save(Name + ".position", Position),
-            (Name + ".keys", shape, Ordered(Current.Keys)),
-            (Name + ".values", shape, Ordered(Current.Values)),
-        ];
+        var saved = new List<(string Name, Shape Shape, float[] Values)>(TokenCounter.Save(Name + ".position", Position));
+        for (int part = 0; part < parts.Length; part++)
+        {
+            saved.Add((PartName(part), new Shape(batch, Length, parts[part].Width), Ordered(Part(part))));
+        }
+
+        return saved;
 
         float[] Ordered(Tensor? from)
         {
@@ -147,10 +183,10 @@ public sealed class TokenCache : StateSlot, IDisposable
                 return [];
             }
 
-            using Tensor ordered = device.Zeros(shape);
+            using Tensor ordered = device.Zeros(from.Shape.With(1, Length));
             for (int i = 0, count; i < Length; i += count)
             {
-                (int row, count) = Piece(Current, i);
+                (int row, count) = Piece(from, Start, Length, i);
                 Ops.CopyTokens(from, row, ordered, i, count);
             }
 
@@ -163,20 +199,22 @@ public sealed class TokenCache : StateSlot, IDisposable
     {
         long position = TokenCounter.Read(Name + ".position", read);
         long length = window == 0 ? position : Math.Min(position, window);
-        (Shape keyShape, float[] savedKeys) = read(Name + ".keys");
-        (Shape valueShape, float[] savedValues) = read(Name + ".values");
-        Shape expected = length > mostRows ? default : new Shape(batch, (int)length, width);
-        if (keyShape != expected || valueShape != expected)
+        var saved = new float[parts.Length][];
+        for (int i = 0; i < parts.Length; i++)
         {
-            bool first = keyShape != expected;
-            throw Mismatch(Name + (first ? ".keys" : ".values"), first ? keyShape : valueShape, $"[{batch}, {length}, {width}]");
+            (Shape found, saved[i]) = read(PartName(i));
+            if (length > mostRows || found != new Shape(batch, (int)length, parts[i].Width))
+            {
+                throw Mismatch(PartName(i), found, $"[{batch}, {length}, {parts[i].Width}]");
+            }
         }
 
         Clear();
         if (length > 0)
         {
-            using Tensor orderedKeys = device.Of(savedKeys, expected), orderedValues = device.Of(savedValues, expected);
-            CopyIn(new AttentionPast(orderedKeys, orderedValues, 0, (int)length), position);
+            Tensor?[] ordered = [.. saved.Select((values, i) => device.Of(values, new Shape(batch, (int)length, parts[i].Width)))];
+            CopyIn(ordered, 0, (int)length, position);
+            Array.ForEach(ordered, t => t!.Dispose());
         }
     }
 
@@ -188,17 +226,18 @@ public sealed class TokenCache : StateSlot, IDisposable
         Clear();
         Reserve(tokens + RoomToMeasure);
         Position = tokens;
-        if (keys is null || tokens == 0)
+        if (memory[0] is null || tokens == 0)
         {
             return;
         }
 
         // Random rows for the first tile, copies of them for the others: content matters little to speed, and drawing it would take long.
-        var drawn = new float[(long)batch * Device.AttentionTile * width];
-        foreach (Tensor tensor in (ReadOnlySpan<Tensor>)[keys, values!])
+        foreach (Tensor? tensor in memory)
         {
+            Shape shape = tensor!.Shape.With(1, Device.AttentionTile);
+            var drawn = new float[shape.Count];
             random.FillGaussian(drawn);
-            using Tensor tile = device.Of(drawn, new Shape(batch, Device.AttentionTile, width));
+            using Tensor tile = device.Of(drawn, shape);
             for (int row = 0; row < tensor.Shape[1]; row += Device.AttentionTile)
             {
                 Ops.CopyTokens(tile, 0, tensor, row, Math.Min(Device.AttentionTile, tensor.Shape[1] - row));
@@ -209,81 +248,94 @@ public sealed class TokenCache : StateSlot, IDisposable
     /// <summary>Frees the memory.</summary>
     public void Dispose()
     {
-        keys?.Dispose();
-        values?.Dispose();
+        foreach (Tensor? tensor in memory)
+        {
+            tensor?.Dispose();
+        }
     }
 
-    private AttentionPast Current => recorded ? onTape : Length == 0 ? default : new AttentionPast(keys, values, (int)((Position - Length) % keys!.Shape[1]), Length);
+    private int Start => recorded ? startOnTape : Length == 0 ? 0 : (int)((Position - Length) % memory[0]!.Shape[1]);
+
+    private AttentionPast Current => Length == 0 ? default : new AttentionPast(Part(0), Part(1), Start, Length, Part(2));
+
+    private Tensor? Part(int i) => i >= parts.Length || Length == 0 ? null : recorded ? onTape[i] : memory[i];
+
+    private string PartName(int i) => $"{Name}.{parts[i].Name}";
 
     private static int Tiles(long tokens) => (int)((tokens + Device.AttentionTile - 1) / Device.AttentionTile * Device.AttentionTile);
 
-    // The i-th remembered token's row, and how many follow it without a gap.
-    private static (int Row, int Count) Piece(AttentionPast past, int i)
+    // The i-th of the tokens remembered from a row on: its own row, and how many follow it without a gap.
+    private static (int Row, int Count) Piece(Tensor from, int start, int length, int i)
     {
-        int rows = past.Keys!.Shape[1], row = (past.Start + i) % rows;
-        return (row, Math.Min(past.Length - i, rows - row));
+        int rows = from.Shape[1], row = (start + i) % rows;
+        return (row, Math.Min(length - i, rows - row));
     }
 
-    // What is remembered on a recording tape after new tokens: they alone where they fill the window, else behind what was remembered.
-    private AttentionPast Joined(Tape tape, Tensor newKeys, Tensor newValues)
+    // Remembers new tokens on a recording tape: they alone where they fill the window, else behind what was remembered.
+    private void Join(Tape tape, ReadOnlySpan<Tensor> added)
     {
-        int tokens = newKeys.Shape[1], kept = window == 0 ? Length : Math.Min(Length, Math.Max(0, window - tokens));
-        if (kept == 0)
+        int tokens = added[0].Shape[1], start = Start, length = Length;
+        int kept = window == 0 ? length : Math.Min(length, Math.Max(0, window - tokens));
+        for (int i = 0; i < parts.Length; i++)
         {
-            int last = window == 0 ? tokens : Math.Min(tokens, window);
-            return new AttentionPast(newKeys, newValues, tokens - last, last);
+            onTape[i] = kept == 0 ? added[i] : Behind(Part(i)!, added[i]);
         }
 
-        AttentionPast past = Current;
-        return new AttentionPast(Join(past.Keys!, newKeys), Join(past.Values!, newValues), 0, kept + tokens);
+        startOnTape = kept > 0 || window == 0 ? 0 : Math.Max(0, tokens - window);
+        recorded = true;
 
-        Tensor Join(Tensor from, Tensor added)
+        Tensor Behind(Tensor from, Tensor next)
         {
             Tensor old = recorded ? from : Ops.Copy(from, tape);
-            (int row, int count) = Piece(past, past.Length - kept);
+            (int row, int count) = Piece(from, start, length, length - kept);
             Tensor joined = count == old.Shape[1] ? old : Ops.Slice(old, 1, row, count);
-            return Ops.Concat(count == kept ? joined : Ops.Concat(joined, Ops.Slice(old, 1, 0, kept - count), 1), added, 1);
+            return Ops.Concat(count == kept ? joined : Ops.Concat(joined, Ops.Slice(old, 1, 0, kept - count), 1), next, 1);
         }
     }
 
     // Takes over what another memory remembers up to a position.
-    private void CopyIn(AttentionPast past, long position)
+    private void CopyIn(Tensor?[] from, int start, int length, long position)
     {
-        (recorded, onTape, Position) = (false, default, 0);
+        (recorded, Position) = (false, 0);
         Reserve(position);
-        for (int i = 0, count; i < past.Length; i += count)
+        for (int part = 0; part < parts.Length; part++)
         {
-            (int row, count) = Piece(past, i);
-            Write(past.Keys!, past.Values!, row, position - past.Length + i, count);
+            for (int i = 0, count; i < length; i += count)
+            {
+                (int row, count) = Piece(from[part]!, start, length, i);
+                Write(part, from[part]!, row, position - length + i, count);
+            }
         }
 
+        Array.Clear(onTape);
         Position = position;
     }
 
-    private void Write(Tensor fromKeys, Tensor fromValues, int row, long position, int tokens)
+    private void Write(int part, Tensor from, int row, long position, int tokens)
     {
-        int rows = keys!.Shape[1];
+        Tensor target = memory[part]!;
+        int rows = target.Shape[1];
         for (int i = 0, count; i < tokens; i += count)
         {
-            int target = (int)((position + i) % rows);
-            count = Math.Min(tokens - i, rows - target);
-            Ops.CopyTokens(fromKeys, row + i, keys, target, count);
-            Ops.CopyTokens(fromValues, row + i, values!, target, count);
+            int to = (int)((position + i) % rows);
+            count = Math.Min(tokens - i, rows - to);
+            Ops.CopyTokens(from, row + i, target, to, count);
         }
     }
 
     // Only a cache that has not wrapped is ever resized: what it remembers starts in row 0.
     private void Resize(int rows)
     {
-        var shape = new Shape(batch, rows, width);
-        Tensor largerKeys = device.Zeros(shape), largerValues = device.Zeros(shape);
-        if (!recorded && Length > 0)
+        for (int i = 0; i < parts.Length; i++)
         {
-            Ops.CopyTokens(keys!, 0, largerKeys, 0, Length);
-            Ops.CopyTokens(values!, 0, largerValues, 0, Length);
-        }
+            Tensor larger = device.Zeros(new Shape(batch, rows, parts[i].Width));
+            if (!recorded && Length > 0)
+            {
+                Ops.CopyTokens(memory[i]!, 0, larger, 0, Length);
+            }
 
-        Dispose();
-        (keys, values) = (largerKeys, largerValues);
+            memory[i]?.Dispose();
+            memory[i] = larger;
+        }
     }
 }

@@ -216,6 +216,7 @@ internal enum UnaryKind
     Expm1,
     LogSigmoid,
     ShiftedPositive,
+    EluPlusOne,
 }
 
 /// <summary>How <see cref="Device.Norm"/> normalises.</summary>

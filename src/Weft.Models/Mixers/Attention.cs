@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Numerics;
 using Weft.Tensors;
 
 namespace Weft.Models;
@@ -10,7 +11,10 @@ namespace Weft.Models;
 /// </summary>
 /// <remarks>
 /// With q = rope(W_q x), k = rope(W_k x), v = W_v x, split into heads of d columns:
-/// y_t = W_o sum_s softmax_s(q_t . k_s / sqrt(d)) v_s over the s &lt;= t that the window shows. <see cref="AttentionDefinition"/> says it
+/// y_t = W_o sum_s softmax_s(q_t . k_s / sqrt(d)) v_s over the s &lt;= t that the window shows. Instead of turning queries and keys,
+/// positions can be left out, or told by a bias: with ALiBi (Press et al., arXiv 2108.12409) head h's scores are
+/// q_t . k_s / sqrt(d) - m_h (t - s) with fixed slopes m_h; with Hard-ALiBi (Jelassi et al., arXiv 2402.01032) some heads see only the last
+/// 1, 2, 3 ... tokens, and the others all of them without positions. <see cref="AttentionDefinition"/> says it
 /// in plain operations; <see cref="Ops.Attention"/> computes it without a T x T matrix (FlashAttention, Dao et al., arXiv 2205.14135).
 /// </remarks>
 public sealed class Attention : Mixer
@@ -21,12 +25,14 @@ public sealed class Attention : Mixer
     private readonly Device device;
     private readonly int width;
     private readonly AttentionOptions options;
-    private readonly float theta;      // 0: no positions
+    private readonly float theta;      // 0: no rotary positions
+    private readonly Tensor? slopes;   // [H] of ALiBi, not learned
 
-    /// <summary>Makes the mixer; <paramref name="theta"/> 0 leaves positions out.</summary>
-    public Attention(Builder builder, AttentionOptions options, float theta, bool bias)
+    /// <summary>Makes the mixer; <paramref name="theta"/> 0 leaves rotary positions out, <paramref name="alibi"/> lowers scores with the distance.</summary>
+    public Attention(Builder builder, AttentionOptions options, float theta, bool bias, bool alibi = false)
     {
         (device, width, this.options, this.theta) = (builder.Device, builder.Width, options, theta);
+        slopes = alibi ? device.Of(Slopes(options.Heads), new Shape(options.Heads)) : null;
         int columns = (options.Heads + (2 * options.KeyHeads)) * options.HeadDim;
         qkv = LearnLinear(builder, "qkv_proj.weight", columns, width);
         qkvBias = bias ? Learn(builder, "qkv_proj.bias", new Shape(columns), Initial.Zeros, decay: false) : null;
@@ -36,11 +42,49 @@ public sealed class Attention : Mixer
     /// <summary>
     /// Options: <c>heads</c> (heads of 64 columns unless given), <c>kv-heads</c> (heads of keys and values; as many as heads),
     /// <c>head-dim</c> (width / heads), <c>window</c> (tokens that a query sees, itself included; 0, the default: all),
-    /// <c>rope-theta</c> (the base of the rotary angles, 10000; 0: no positions), <c>bias</c> (on queries, keys and values; false).
+    /// <c>positions</c> (rope, the default, none, alibi or hard-alibi), <c>rope-theta</c> (the base of the rotary angles, 10000; 0: no
+    /// positions), <c>local-heads</c> (of hard-alibi: those that see 1, 2, 3 ... tokens; half of them unless given), <c>bias</c> (on
+    /// queries, keys and values; false).
     /// </summary>
     public static Attention Create(BlockOptions options, Builder builder)
     {
-        int width = builder.Width;
+        (int heads, int keyHeads, int headDim) = ReadHeads(options, builder.Width);
+        int window = options.Int("window", 0, 0, 1 << 30);
+        string positions = options.Choice("positions", "rope", "rope", "none", "alibi", "hard-alibi");
+        double theta = options.Real("rope-theta", positions == "rope" ? 10000 : 0, 0, 1e12);
+        if (theta > 0 && positions != "rope")
+        {
+            throw options.Refuse("rope-theta", $"turns nothing with positions={positions}; leave it out, or choose positions=rope");
+        }
+
+        if (theta is > 0 and < 1)
+        {
+            throw options.Refuse("rope-theta", "would turn faster for later columns; use 1 or more, as a rule 10000, or 0 for no positions");
+        }
+
+        if (theta > 0 && headDim % 2 != 0)
+        {
+            throw options.Refuse("head-dim", $"is odd, and rotary positions turn pairs of columns; use an even one, such as {headDim + 1}, or rope-theta=0");
+        }
+
+        int local = 0;
+        if (positions == "hard-alibi")
+        {
+            if (heads == 1)
+            {
+                throw options.Refuse("positions", "needs 2 heads or more: some for the last tokens, some for all");
+            }
+
+            local = options.Int("local-heads", heads / 2, 1, heads - 1);
+        }
+
+        var sizes = new AttentionOptions(heads, keyHeads, headDim, 1 / MathF.Sqrt(headDim), window) { LocalHeads = local };
+        return new Attention(builder, sizes, (float)theta, options.Flag("bias", false), positions == "alibi");
+    }
+
+    /// <summary>Reads the heads that all kinds of attention have: <c>heads</c>, <c>kv-heads</c>, <c>head-dim</c>.</summary>
+    internal static (int Heads, int KeyHeads, int HeadDim) ReadHeads(BlockOptions options, int width)
+    {
         bool hasDim = options.IsGiven("head-dim");
         int heads = options.Int("heads", hasDim ? Math.Max(1, width / options.Int("head-dim", 64, 1, 1024)) : UsualHeads(width), 1, 4096);
         if (!hasDim && width % heads != 0)
@@ -55,20 +99,7 @@ public sealed class Attention : Mixer
             throw options.Refuse("kv-heads", $"does not divide heads={heads}; kv-heads that do: {Divisors(heads)}");
         }
 
-        int window = options.Int("window", 0, 0, 1 << 30);
-        double theta = options.Real("rope-theta", 10000, 0, 1e12);
-        if (theta is > 0 and < 1)
-        {
-            throw options.Refuse("rope-theta", "would turn faster for later columns; use 1 or more, as a rule 10000, or 0 for no positions");
-        }
-
-        if (theta > 0 && headDim % 2 != 0)
-        {
-            throw options.Refuse("head-dim", $"is odd, and rotary positions turn pairs of columns; use an even one, such as {headDim + 1}, or rope-theta=0");
-        }
-
-        var sizes = new AttentionOptions(heads, keyHeads, headDim, 1 / MathF.Sqrt(headDim), window);
-        return new Attention(builder, sizes, (float)theta, options.Flag("bias", false));
+        return (heads, keyHeads, headDim);
     }
 
     /// <inheritdoc/>
@@ -85,7 +116,7 @@ public sealed class Attention : Mixer
         }
 
         Tensor k = turned.Columns(queries, keys), v = all.Columns(queries + keys, keys);
-        Tensor y = Ops.Attention(turned.Columns(0, queries), k, v, cache.Before(x.Tape!), options, cache.Position);
+        Tensor y = Ops.Attention(turned.Columns(0, queries), k, v, cache.Before(x.Tape!), options, cache.Position, new AttentionBias(slopes));
         cache.Append(x.Tape!, k, v);
         return Ops.Linear(y, output);
     }
@@ -103,6 +134,18 @@ public sealed class Attention : Mixer
             Models.Cost.Linear(tokens, width, queries + (2 * keys)) + options.Flops(tokens, context) + Models.Cost.Linear(tokens, queries, width),
             ParameterCount(),
             2 * remembered * keys * sizeof(float));
+    }
+
+    /// <summary>
+    /// ALiBi's slopes for n heads: 2^(-8 h / n), h = 1 .. n, where n is a power of two; else those of the power of two below, then
+    /// every second one of the power above, from its first on (the paper's footnote and its authors' code).
+    /// </summary>
+    internal static float[] Slopes(int heads)
+    {
+        int power = (int)BitOperations.RoundUpToPowerOf2((uint)heads + 1) / 2;
+        return [.. Enumerable.Range(1, power).Select(h => Slope(h, power)), .. Enumerable.Range(0, heads - power).Select(i => Slope((2 * i) + 1, 2 * power))];
+
+        static float Slope(int h, int n) => (float)Math.Pow(2, -8.0 * h / n);
     }
 
     // Heads of 64 columns where they divide the width; else the number nearest to that whose heads are whole and even, if there is one.

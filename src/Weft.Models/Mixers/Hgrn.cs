@@ -52,18 +52,9 @@ public sealed class Hgrn : Mixer
     public override Tensor Mix(Tensor x, MixerState state)
     {
         var before = (HgrnState)state;
-        Tape tape = x.Tape!;
-
         Tensor projected = Ops.Linear(x, inProj);
-        Tensor a = Ops.LogSigmoid(projected.Columns(inner, inner));
-        if (bound is not null)
-        {
-            // With gamma = sigmoid(p): log gamma + log(1 + e^(log sigmoid(f) - p)).
-            Tensor p = Ops.Copy(bound, tape);
-            a = Ops.Add(Ops.Softplus(Ops.Subtract(a, p)), Ops.LogSigmoid(p));
-        }
-
-        (Tensor h, Tensor final) = DiagonalRecurrence.Fast(Ops.Silu(projected.Columns(0, inner)), a, before.H.Before(tape), DiagonalInput.Complement);
+        (Tensor a, Tensor write) = Ops.ForgetGate(projected.Columns(inner, inner), bound);
+        (Tensor h, Tensor final) = DiagonalRecurrence.Fast(Ops.SiluMul(projected.Columns(0, inner), write), a, before.H.Before(x.Tape!));
         before.H.After(final);
         return Ops.Linear(Ops.GatedRmsNorm(h, projected.Columns(2 * inner, inner), norm, NormEpsilon, inner, gateFirst: false), outProj);
     }

@@ -8,8 +8,8 @@ namespace Weft.Models.Recurrences;
 /// h_t = exp(a_t) h_{t-1} + w(a_t) x_t
 /// w(a) = 1, 1 - exp(a), or sqrt(1 - exp(2 a))        DiagonalInput
 /// </code>
-/// HGRN (arXiv 2311.04823), minGRU and minLSTM (arXiv 2410.01201) take the second w, RG-LRU (arXiv 2402.19427) the third; they differ in
-/// how a and x come from the input. x, a are [B,T,C].
+/// HGRN (arXiv 2311.04823) takes the first w, minGRU and minLSTM (arXiv 2410.01201) the second, RG-LRU (arXiv 2402.19427) the third; they
+/// differ in how a and x come from the input. x, a are [B,T,C].
 /// </summary>
 public static class DiagonalRecurrence
 {

@@ -48,14 +48,14 @@ internal static unsafe class AttentionKernel
     }
 
     /// <summary>
-    /// The scores of one query a head, q [H d], with <paramref name="rows"/> keys: head h's go to s[h * sStride]. All heads of a row
-    /// are read before the next row: memory is walked in order, which is what decoding waits for.
+    /// The scores of one query a head, q [key heads, group, d], with <paramref name="rows"/> keys [key heads, d]: head h's go to
+    /// s[h * sStride]. All heads of a row are read before the next row: memory is walked in order, which is what decoding waits for.
     /// </summary>
-    public static void Scores(in AttentionView view, float* q, float* keys, nint stride, int rows, float* s, int sStride)
+    public static void Scores(int keyHeads, int group, int headDim, float scale, float* q, float* keys, nint stride, int rows, float* s, int sStride)
     {
-        if (Vector512.IsHardwareAccelerated) Scores<Simd512, Vector512<float>>(view.KeyHeads, view.Group, view.HeadDim, view.Scale, q, keys, stride, rows, s, sStride);
-        else if (Vector256.IsHardwareAccelerated) Scores<Simd256, Vector256<float>>(view.KeyHeads, view.Group, view.HeadDim, view.Scale, q, keys, stride, rows, s, sStride);
-        else Scores<Simd128, Vector128<float>>(view.KeyHeads, view.Group, view.HeadDim, view.Scale, q, keys, stride, rows, s, sStride);
+        if (Vector512.IsHardwareAccelerated) Scores<Simd512, Vector512<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
+        else if (Vector256.IsHardwareAccelerated) Scores<Simd256, Vector256<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
+        else Scores<Simd128, Vector128<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -88,11 +88,11 @@ internal static unsafe class AttentionKernel
     }
 
     /// <summary>Adds p v of each head: y[h * yStride] += sum over rows of s[h * sStride + row] times the row's values; in the order of <see cref="Scores"/>.</summary>
-    public static void AddValues(in AttentionView view, float* s, int sStride, float* values, nint stride, int rows, float* y, int yStride)
+    public static void AddValues(int keyHeads, int group, int headDim, float* s, int sStride, float* values, nint stride, int rows, float* y, int yStride)
     {
-        if (Vector512.IsHardwareAccelerated) AddValues<Simd512, Vector512<float>>(view.KeyHeads, view.Group, view.HeadDim, s, sStride, values, stride, rows, y, yStride);
-        else if (Vector256.IsHardwareAccelerated) AddValues<Simd256, Vector256<float>>(view.KeyHeads, view.Group, view.HeadDim, s, sStride, values, stride, rows, y, yStride);
-        else AddValues<Simd128, Vector128<float>>(view.KeyHeads, view.Group, view.HeadDim, s, sStride, values, stride, rows, y, yStride);
+        if (Vector512.IsHardwareAccelerated) AddValues<Simd512, Vector512<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
+        else if (Vector256.IsHardwareAccelerated) AddValues<Simd256, Vector256<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
+        else AddValues<Simd128, Vector128<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -150,25 +150,50 @@ internal static unsafe class AttentionKernel
     }
 
     /// <summary>
-    /// One query's probabilities and the gradients of its scores, over columns of keys (a multiple of 16):
-    /// s becomes p = e^(s - logSum), d becomes ds = p (d - delta) scale, where d holds dp and delta = sum(p dp) = sum(dy y).
+    /// One query's probabilities and the gradients of its biased scores, over columns of keys (a multiple of 16):
+    /// s becomes p = e^(s - logSum), d becomes p (d - delta), where d holds dp and delta = sum(p dp) = sum(dy y).
     /// </summary>
-    public static void ScoreGradients(float* s, float* d, int columns, float logSum, float delta, float scale)
+    public static void ScoreGradients(float* s, float* d, int columns, float logSum, float delta)
     {
-        if (Vector512.IsHardwareAccelerated) ScoreGradients<Simd512, Vector512<float>>(s, d, columns, logSum, delta, scale);
-        else if (Vector256.IsHardwareAccelerated) ScoreGradients<Simd256, Vector256<float>>(s, d, columns, logSum, delta, scale);
-        else ScoreGradients<Simd128, Vector128<float>>(s, d, columns, logSum, delta, scale);
+        if (Vector512.IsHardwareAccelerated) ScoreGradients<Simd512, Vector512<float>>(s, d, columns, logSum, delta);
+        else if (Vector256.IsHardwareAccelerated) ScoreGradients<Simd256, Vector256<float>>(s, d, columns, logSum, delta);
+        else ScoreGradients<Simd128, Vector128<float>>(s, d, columns, logSum, delta);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ScoreGradients<S, V>(float* s, float* d, int columns, float logSum, float delta, float scale) where S : struct, ISimd<V> where V : unmanaged
+    private static void ScoreGradients<S, V>(float* s, float* d, int columns, float logSum, float delta) where S : struct, ISimd<V> where V : unmanaged
     {
-        V shift = S.Create(logSum), mean = S.Create(delta), factor = S.Create(scale);
+        V shift = S.Create(logSum), mean = S.Create(delta);
         for (int i = 0; i < columns; i += S.Count)
         {
             V p = Simd.Exp<S, V>(S.Sub(S.Load(s + i), shift));
             S.Store(p, s + i);
-            S.Store(S.Mul(S.Mul(p, factor), S.Sub(S.Load(d + i), mean)), d + i);
+            S.Store(S.Mul(p, S.Sub(S.Load(d + i), mean)), d + i);
+        }
+    }
+
+    /// <summary>
+    /// Adds a bias to a tile of scores, columns a multiple of 16, rows <see cref="Tile"/> apart: s[i, j] += row[i] + column[j]. Each of
+    /// these is a coarse value, of which the sum is exact, and - <see cref="Tile"/> floats behind it - a fine one.
+    /// </summary>
+    public static void AddBias(float* s, int rows, int columns, float* row, float* column)
+    {
+        if (Vector512.IsHardwareAccelerated) AddBias<Simd512, Vector512<float>>(s, rows, columns, row, column);
+        else if (Vector256.IsHardwareAccelerated) AddBias<Simd256, Vector256<float>>(s, rows, columns, row, column);
+        else AddBias<Simd128, Vector128<float>>(s, rows, columns, row, column);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddBias<S, V>(float* s, int rows, int columns, float* row, float* column) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (int i = 0; i < rows; i++, s += Tile)
+        {
+            V coarse = S.Create(row[i]), fine = S.Create(row[Tile + i]);
+            for (int j = 0; j < columns; j += S.Count)
+            {
+                V bias = S.Add(S.Add(coarse, S.Load(column + j)), S.Add(fine, S.Load(column + Tile + j)));
+                S.Store(S.Add(S.Load(s + j), bias), s + j);
+            }
         }
     }
 

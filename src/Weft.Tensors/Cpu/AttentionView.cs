@@ -35,12 +35,12 @@ internal readonly unsafe struct AttentionView
 {
     public const int Tile = Device.AttentionTile;
 
-    public AttentionView(Tensor q, Tensor k, Tensor v, in AttentionPast past, in AttentionOptions options, long position)
+    public AttentionView(in AttentionOperands operands)
     {
-        (Batch, Tokens) = (q.Shape[0], q.Shape[1]);
-        (Heads, KeyHeads, HeadDim, Scale, window) = (options.Heads, options.KeyHeads, options.HeadDim, options.Scale, options.Window);
-        (Position, First, End) = (position, position - past.Length, position + Tokens);
-        (Q, K, V) = (new TokenRows(q), new TokenRows(k), new TokenRows(v));
+        (AttentionPast past, Options) = (operands.Past, operands.Options);
+        (Batch, Tokens) = (operands.Q.Shape[0], operands.Q.Shape[1]);
+        (Position, First, End) = (operands.Position, operands.Position - past.Length, operands.Position + Tokens);
+        (Q, K, V) = (new TokenRows(operands.Q), new TokenRows(operands.K), new TokenRows(operands.V));
         if (past.Length > 0)
         {
             (PastK, PastV) = (new TokenRows(past.Keys), new TokenRows(past.Values));
@@ -50,18 +50,36 @@ internal readonly unsafe struct AttentionView
 
     public readonly TokenRows Q, K, V, PastK, PastV;
     public readonly long Position, First, End;
-    public readonly int Batch, Tokens, Heads, KeyHeads, HeadDim;
-    public readonly float Scale;
-    private readonly int window, pastStart, pastRows;
+    public readonly int Batch, Tokens;
+    public readonly AttentionOptions Options;
+    private readonly int pastStart, pastRows;
+
+    public int Heads => Options.Heads;
+
+    public int KeyHeads => Options.KeyHeads;
+
+    public int HeadDim => Options.HeadDim;
+
+    public int ValueDim => Options.ValueDim;
+
+    public float Scale => Options.Scale;
 
     /// <summary>The heads of queries that share a head of keys.</summary>
     public int Group => Heads / KeyHeads;
 
-    /// <summary>The first key that the query at a position sees.</summary>
-    public long FirstKey(long query) => window == 0 ? First : Math.Max(First, query - window + 1);
+    /// <summary>The first key that a head's query at a position sees. No head sees more than the last one.</summary>
+    public long FirstKey(int head, long query)
+    {
+        int window = Options.HeadWindow(head);
+        return window == 0 ? First : Math.Max(First, query - window + 1);
+    }
 
-    /// <summary>The first query that does not see the key at a position any more.</summary>
-    public long EndQuery(long key) => window == 0 ? End : Math.Min(End, key + window);
+    /// <summary>The first of a head's queries that does not see the key at a position any more.</summary>
+    public long EndQuery(int head, long key)
+    {
+        int window = Options.HeadWindow(head);
+        return window == 0 ? End : Math.Min(End, key + window);
+    }
 
     /// <summary>The end of the tile that a position lies in, but not past <paramref name="end"/>.</summary>
     public static long TileEnd(long position, long end) => Math.Min(end, ((position / Tile) + 1) * Tile);
@@ -80,7 +98,7 @@ internal readonly unsafe struct AttentionView
 
     public float* Keys(KeyRun run, int batch, int keyHead) => (run.Past ? PastK : K).At(batch, run.Row, keyHead * HeadDim);
 
-    public float* Values(KeyRun run, int batch, int keyHead) => (run.Past ? PastV : V).At(batch, run.Row, keyHead * HeadDim);
+    public float* Values(KeyRun run, int batch, int keyHead) => (run.Past ? PastV : V).At(batch, run.Row, keyHead * ValueDim);
 
     public nint KeyStride(KeyRun run) => run.Past ? PastK.Stride : K.Stride;
 

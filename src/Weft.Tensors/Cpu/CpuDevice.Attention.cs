@@ -4,22 +4,30 @@ public sealed unsafe partial class CpuDevice
 {
     private const int Tile = AttentionTile;
 
-    internal override void Attention(Tensor q, Tensor k, Tensor v, in AttentionPast past, in AttentionOptions options, long position, Tensor y, Tensor? logSums)
+    internal override void Attention(in AttentionOperands operands, Tensor y, Tensor? logSums)
     {
-        var view = new AttentionView(q, k, v, past, options, position);
-        CountFlops(view.Batch * options.Flops(view.Tokens, past.Length));
-        if (view.Tokens == 1 && logSums is null)
+        var view = new AttentionView(operands);
+        CountFlops(view.Batch * view.Options.Flops(view.Tokens, operands.Past.Length));
+        if (view.Tokens == 0)
         {
-            Decode(view, y);
             return;
         }
 
-        long firstTile = position / Tile;
-        int tiles = view.Tokens == 0 ? 0 : (int)(((view.End - 1) / Tile) - firstTile + 1);
-        int scratch = ForwardJob.ScratchFloats(view.HeadDim);
+        var decay = new AttentionDecay(view, operands);
+        decay.Prepare(Pool, (double*)Pool.Scratch(0, 2 * decay.Doubles, slot: 1));
+        if (view.Tokens == 1 && logSums is null)
+        {
+            Decode(view, decay, y);
+            return;
+        }
+
+        long firstTile = view.Position / Tile;
+        int tiles = (int)(((view.End - 1) / Tile) - firstTile + 1);
+        int scratch = ForwardJob.ScratchFloats(view);
         ForwardJob job = new()
         {
             View = view,
+            Decay = decay,
             Y = new TokenRows(y),
             LogSums = logSums is null ? null : logSums.Pointer,
             Scratch = Pool.Scratch(0, (nint)scratch * Pool.Workers),
@@ -37,13 +45,14 @@ public sealed unsafe partial class CpuDevice
     private struct ForwardJob : IJob
     {
         public AttentionView View;
+        public AttentionDecay Decay;
         public TokenRows Y;
         public float* LogSums; // [B,H,T], or null
         public float* Scratch;
         public long FirstTile;
         public int Tiles;
 
-        public static int ScratchFloats(int headDim) => (Tile * Tile) + (2 * Tile * headDim) + (3 * Tile);
+        public static int ScratchFloats(in AttentionView view) => (Tile * Tile) + (Tile * (view.HeadDim + view.ValueDim)) + (7 * Tile);
 
         public readonly void Run(int index, int worker)
         {
@@ -52,11 +61,12 @@ public sealed unsafe partial class CpuDevice
             long tile = FirstTile + Tiles - 1 - (index / heads);
             long q0 = Math.Max(View.Position, tile * Tile), q1 = Math.Min(View.End, (tile + 1) * Tile);
             int queries = (int)(q1 - q0), columns = (queries + 15) / 16 * 16, row = (int)(q0 - View.Position);
-            int headDim = View.HeadDim, keyHead = head / View.Group;
+            int headDim = View.HeadDim, valueDim = View.ValueDim, keyHead = head / View.Group;
 
-            float* s = Scratch + ((nint)worker * ScratchFloats(headDim));
+            float* s = Scratch + ((nint)worker * ScratchFloats(View));
             float* qt = s + (Tile * Tile), o = qt + (Tile * headDim);
-            float* max = o + (Tile * headDim), sum = max + Tile, rescale = sum + Tile;
+            float* max = o + (Tile * valueDim), sum = max + Tile, rescale = sum + Tile;
+            float* queryBias = rescale + Tile, keyBias = queryBias + (2 * Tile);
             new Span<float>(max, Tile).Fill(float.MinValue);
             new Span<float>(sum, Tile).Clear();
             if (columns > queries)
@@ -65,8 +75,12 @@ public sealed unsafe partial class CpuDevice
             }
 
             SmallGemm.Transpose(queries, headDim, View.Q.At(batch, row, head * headDim), View.Q.Stride, qt, Tile);
+            if (!Decay.IsNull)
+            {
+                Decay.Parts(batch, head, q0, q1, q0, 1, queryBias);
+            }
 
-            long k0 = View.FirstKey(q0);
+            long k0 = View.FirstKey(head, q0);
             for (long k1 = 0, k = k0; k < q1; k = k1)
             {
                 k1 = AttentionView.TileEnd(k, q1);
@@ -78,7 +92,13 @@ public sealed unsafe partial class CpuDevice
                     i += run.Count;
                 }
 
-                Mask(s, k, k1, q0, columns);
+                if (!Decay.IsNull)
+                {
+                    Decay.Parts(batch, head, k, k1, q0, -1, keyBias);
+                    AttentionKernel.AddBias(s, keys, columns, keyBias, queryBias);
+                }
+
+                Mask(s, head, k, k1, q0, columns);
                 AttentionKernel.SoftmaxColumns(s, keys, columns, max, sum, rescale);
                 if (k > k0)
                 {
@@ -86,7 +106,7 @@ public sealed unsafe partial class CpuDevice
                     {
                         if (rescale[i] != 1)
                         {
-                            Simd.Scale(headDim, rescale[i], o + (i * headDim));
+                            Simd.Scale(valueDim, rescale[i], o + (i * valueDim));
                         }
                     }
                 }
@@ -95,34 +115,34 @@ public sealed unsafe partial class CpuDevice
                 {
                     KeyRun run = View.Run(k + i, k1);
                     float* values = View.Values(run, batch, keyHead);
-                    SmallGemm.TN(queries, headDim, run.Count, s + (i * Tile), Tile, values, View.ValueStride(run), o, headDim, k + i == k0 ? 0 : 1);
+                    SmallGemm.TN(queries, valueDim, run.Count, s + (i * Tile), Tile, values, View.ValueStride(run), o, valueDim, k + i == k0 ? 0 : 1);
                     i += run.Count;
                 }
             }
 
             for (int i = 0; i < queries; i++)
             {
-                Simd.Scale(headDim, 1 / sum[i], o + (i * headDim));
+                Simd.Scale(valueDim, 1 / sum[i], o + (i * valueDim));
                 if (LogSums is not null)
                 {
                     LogSums[((long)((batch * View.Heads) + head) * View.Tokens) + row + i] = max[i] + MathF.Log(sum[i]);
                 }
             }
 
-            AttentionKernel.Put(queries, headDim, o, headDim, Y.At(batch, row, head * headDim), Y.Stride, false);
+            AttentionKernel.Put(queries, valueDim, o, valueDim, Y.At(batch, row, head * valueDim), Y.Stride, false);
         }
 
         // Key k is seen by the queries from k to EndQuery(k) - 1.
-        private readonly void Mask(float* s, long k0, long k1, long q0, int columns)
+        private readonly void Mask(float* s, int head, long k0, long k1, long q0, int columns)
         {
             for (long k = Math.Max(k0, q0 + 1); k < k1; k++)
             {
                 new Span<float>(s + ((k - k0) * Tile), (int)Math.Min(columns, k - q0)).Fill(float.NegativeInfinity);
             }
 
-            for (long k = k0; k < k1 && View.EndQuery(k) < Math.Min(View.End, q0 + columns); k++)
+            for (long k = k0; k < k1 && View.EndQuery(head, k) < Math.Min(View.End, q0 + columns); k++)
             {
-                int seen = (int)(View.EndQuery(k) - q0);
+                int seen = (int)(View.EndQuery(head, k) - q0);
                 new Span<float>(s + ((k - k0) * Tile) + seen, columns - seen).Fill(float.NegativeInfinity);
             }
         }

@@ -2,21 +2,26 @@ namespace Weft.Tensors.Cpu;
 
 public sealed unsafe partial class CpuDevice
 {
-    internal override void AttentionBackward(Tensor q, Tensor k, Tensor v, in AttentionPast past, in AttentionOptions options, long position,
-        Tensor y, Tensor logSums, Tensor dy, in AttentionGradients gradients)
+    internal override void AttentionBackward(in AttentionOperands operands, Tensor y, Tensor logSums, Tensor dy, in AttentionGradients gradients)
     {
-        var view = new AttentionView(q, k, v, past, options, position);
+        var view = new AttentionView(operands);
         if (view.Tokens == 0)
         {
             return;
         }
 
-        CountBackward(view, past.Length, options, gradients);
+        CountBackward(view.Options, view.Batch, view.Options.Pairs(view.Tokens, operands.Past.Length), view.Options.Pairs(view.Tokens, 0), gradients);
+
+        var decay = new AttentionDecay(view, operands);
+        bool gates = gradients.LogForget.Tensor is not null || gradients.PastLogForget is not null;
+        nint sums = gates ? (nint)view.Batch * view.Heads * (view.Tokens + (nint)(view.End - view.First)) : 0;
+        double* doubles = (double*)Pool.Scratch(0, 2 * (decay.Doubles + sums), slot: 1);
+        decay.Prepare(Pool, doubles);
 
         int keyTiles = (int)(((view.End - 1) / Tile) - (view.First / Tile) + 1);
-        int queryTiles = (int)(((view.End - 1) / Tile) - (position / Tile) + 1);
+        int queryTiles = (int)(((view.End - 1) / Tile) - (view.Position / Tile) + 1);
         nint deltas = (nint)view.Batch * view.Heads * view.Tokens, turns = (nint)view.Batch * view.Heads * queryTiles;
-        int scratch = BackwardJob.ScratchFloats(view.HeadDim);
+        int scratch = BackwardJob.ScratchFloats(view);
         float* memory = Pool.Scratch(0, ((nint)scratch * Pool.Workers) + deltas + turns);
         float* delta = memory + ((nint)scratch * Pool.Workers);
 
@@ -26,10 +31,13 @@ public sealed unsafe partial class CpuDevice
         BackwardJob job = new()
         {
             View = view,
+            Decay = decay,
             Dy = new TokenRows(dy),
             LogSums = logSums.Pointer,
             Delta = delta,
             Turns = (int*)(delta + deltas),
+            QuerySums = gates ? doubles + decay.Doubles : null,
+            KeySums = gates ? doubles + decay.Doubles + ((nint)view.Batch * view.Heads * view.Tokens) : null,
             Dq = new TokenRows(gradients.Q.Tensor),
             Dk = new TokenRows(gradients.K.Tensor),
             Dv = new TokenRows(gradients.V.Tensor),
@@ -40,21 +48,66 @@ public sealed unsafe partial class CpuDevice
             AddDv = gradients.V.Accumulate,
             Scratch = memory,
             FirstTile = view.First / Tile,
-            FirstQueryTile = position / Tile,
+            FirstQueryTile = view.Position / Tile,
             QueryTiles = queryTiles,
         };
         new Span<int>(job.Turns, checked((int)turns)).Clear();
+        for (nint i = 0; i < sums; i++)
+        {
+            job.QuerySums[i] = 0;
+        }
+
         Pool.Run(ref job, view.Batch * view.KeyHeads * keyTiles);
+        if (gates)
+        {
+            GateJob gateJob = new()
+            {
+                View = view,
+                QuerySums = job.QuerySums,
+                KeySums = job.KeySums,
+                D = new TokenRows(gradients.LogForget.Tensor),
+                Dpast = new TokenRows(gradients.PastLogForget),
+                Add = gradients.LogForget.Accumulate,
+            };
+            Pool.Run(ref gateJob, view.Batch * view.Heads);
+        }
     }
 
-    // Five products over the visible pairs: scores and dp, then dq, dk and dv where they are wanted.
-    private void CountBackward(in AttentionView view, int past, in AttentionOptions options, in AttentionGradients gradients)
+    // Five products over the visible pairs: scores and dp, then dq, dk and dv where they are wanted; of all keys, or of the sequence's own and the past's.
+    private void CountBackward(in AttentionOptions options, int batch, long all, long own, in AttentionGradients gradients)
     {
-        long all = options.Flops(view.Tokens, past) / 2, own = options.Flops(view.Tokens, 0) / 2;
-        long products = (all * (gradients.Q.Tensor is null ? 2 : 3))
-            + (own * ((gradients.K.Tensor is null ? 0 : 1) + (gradients.V.Tensor is null ? 0 : 1)))
-            + ((all - own) * ((gradients.PastKeys is null ? 0 : 1) + (gradients.PastValues is null ? 0 : 1)));
-        CountFlops(view.Batch * products);
+        long keys = (all * (gradients.Q.Tensor is null ? 1 : 2)) + (gradients.K.Tensor is null ? 0 : own) + (gradients.PastKeys is null ? 0 : all - own);
+        long values = all + (gradients.V.Tensor is null ? 0 : own) + (gradients.PastValues is null ? 0 : all - own);
+        CountFlops(2 * batch * ((keys * options.HeadDim) + (values * options.ValueDim)));
+    }
+
+    /// <summary>
+    /// The gradient of one head's log forget gates: that of c_t is what its scores got as a query less what they got as a key, and c_t
+    /// is the sum of the gates up to t.
+    /// </summary>
+    private struct GateJob : IJob
+    {
+        public AttentionView View;
+        public double* QuerySums, KeySums;
+        public TokenRows D, Dpast;
+        public bool Add;
+
+        public readonly void Run(int index, int worker)
+        {
+            int batch = index / View.Heads, head = index % View.Heads;
+            double* query = QuerySums + ((nint)index * View.Tokens), key = KeySums + ((nint)index * (nint)(View.End - View.First));
+            double sum = 0;
+            for (long p = View.End - 1; p >= View.First; p--)
+            {
+                sum += (p >= View.Position ? query[p - View.Position] : 0) - key[p - View.First];
+                KeyRun run = View.Run(p, p + 1);
+                if (!(run.Past ? Dpast : D).IsNull)
+                {
+                    float* d = (run.Past ? Dpast : D).At(batch, run.Row, head);
+                    *d = (run.Past || Add ? *d : 0) + (float)sum;
+                }
+            }
+        }
     }
 
     /// <summary>delta = sum(dy y) of each query and head, [B,H,T].</summary>
@@ -70,7 +123,7 @@ public sealed unsafe partial class CpuDevice
             for (int head = 0; head < View.Heads; head++)
             {
                 Delta[((long)((batch * View.Heads) + head) * View.Tokens) + row] =
-                    Simd.Dot(View.HeadDim, Y.At(batch, row, head * View.HeadDim), Dy.At(batch, row, head * View.HeadDim));
+                    Simd.Dot(View.ValueDim, Y.At(batch, row, head * View.ValueDim), Dy.At(batch, row, head * View.ValueDim));
             }
         }
     }
@@ -84,61 +137,72 @@ public sealed unsafe partial class CpuDevice
     private struct BackwardJob : IJob
     {
         public AttentionView View;
+        public AttentionDecay Decay;
         public TokenRows Dy, Dq, Dk, Dv, DpastK, DpastV;
         public float* LogSums, Delta, Scratch;
+        public double* QuerySums, KeySums; // [B,H,T] and [B,H,past + T]: what each query's and each key's scores got; null where there are no gates
         public int* Turns; // [B,H,query tiles]: the key tiles that have been added to dq, counted from the first
         public bool AddDq, AddDk, AddDv;
         public long FirstTile, FirstQueryTile;
         public int QueryTiles;
 
-        public static int ScratchFloats(int headDim) => (2 * Tile * Tile) + (4 * Tile * headDim);
+        public static int ScratchFloats(in AttentionView view) => (2 * Tile * Tile) + (2 * Tile * (view.HeadDim + view.ValueDim)) + (5 * Tile);
 
         public readonly void Run(int index, int worker)
         {
             int owners = View.Batch * View.KeyHeads, batch = index % owners / View.KeyHeads, keyHead = index % View.KeyHeads;
             long k0 = Math.Max(View.First, (FirstTile + (index / owners)) * Tile);
-            KeyTile(batch, keyHead, k0, AttentionView.TileEnd(k0, View.End), Scratch + ((nint)worker * ScratchFloats(View.HeadDim)));
+            KeyTile(batch, keyHead, k0, AttentionView.TileEnd(k0, View.End), Scratch + ((nint)worker * ScratchFloats(View)));
         }
 
         private readonly void KeyTile(int batch, int keyHead, long k0, long k1, float* scratch)
         {
-            long first = Math.Max(View.Position, k0), end = View.EndQuery(k1 - 1);
-            if (first >= end)
+            // The last head's window is the widest.
+            long first = Math.Max(View.Position, k0);
+            if (first >= View.EndQuery(View.Heads - 1, k1 - 1))
             {
                 return; // the past may remember more than the window shows
             }
 
-            int headDim = View.HeadDim, keys = (int)(k1 - k0), columns = (keys + 15) / 16 * 16;
+            int headDim = View.HeadDim, valueDim = View.ValueDim, keys = (int)(k1 - k0), columns = (keys + 15) / 16 * 16;
             float* s = scratch, ds = s + (Tile * Tile);
-            float* kt = ds + (Tile * Tile), vt = kt + (Tile * headDim), dk = vt + (Tile * headDim), dv = dk + (Tile * headDim);
+            float* kt = ds + (Tile * Tile), vt = kt + (Tile * headDim), dk = vt + (Tile * valueDim), dv = dk + (Tile * headDim);
+            float* queryBias = dv + (Tile * valueDim), keyBias = queryBias + (2 * Tile), keySum = keyBias + (2 * Tile);
             bool wantsDk = !(k0 < View.Position ? DpastK.IsNull && (k1 <= View.Position || Dk.IsNull) : Dk.IsNull);
             bool wantsDv = !(k0 < View.Position ? DpastV.IsNull && (k1 <= View.Position || Dv.IsNull) : Dv.IsNull);
-            new Span<float>(kt, 4 * Tile * headDim).Clear();
+            new Span<float>(kt, 2 * Tile * (headDim + valueDim)).Clear();
             for (int i = 0; i < keys;)
             {
                 KeyRun run = View.Run(k0 + i, k1);
                 SmallGemm.Transpose(run.Count, headDim, View.Keys(run, batch, keyHead), View.KeyStride(run), kt + i, Tile);
-                SmallGemm.Transpose(run.Count, headDim, View.Values(run, batch, keyHead), View.ValueStride(run), vt + i, Tile);
+                SmallGemm.Transpose(run.Count, valueDim, View.Values(run, batch, keyHead), View.ValueStride(run), vt + i, Tile);
                 i += run.Count;
             }
 
             for (int head = keyHead * View.Group; head < (keyHead + 1) * View.Group; head++)
             {
-                long row0 = (long)((batch * View.Heads) + head) * View.Tokens;
+                long row0 = (long)((batch * View.Heads) + head) * View.Tokens, end = View.EndQuery(head, k1 - 1);
                 for (long q1 = 0, q0 = first; q0 < end; q0 = q1)
                 {
                     q1 = AttentionView.TileEnd(q0, end);
                     int queries = (int)(q1 - q0), row = (int)(q0 - View.Position);
-                    float* q = View.Q.At(batch, row, head * headDim), dy = Dy.At(batch, row, head * headDim);
+                    float* q = View.Q.At(batch, row, head * headDim), dy = Dy.At(batch, row, head * valueDim);
                     SmallGemm.NN(queries, columns, headDim, q, View.Q.Stride, kt, Tile, s, Tile, 0, View.Scale);
-                    SmallGemm.NN(queries, columns, headDim, dy, Dy.Stride, vt, Tile, ds, Tile, 0);
+                    SmallGemm.NN(queries, columns, valueDim, dy, Dy.Stride, vt, Tile, ds, Tile, 0);
+                    if (!Decay.IsNull)
+                    {
+                        Decay.Parts(batch, head, q0, q1, q0, 1, queryBias);
+                        Decay.Parts(batch, head, k0, k1, q0, -1, keyBias);
+                        AttentionKernel.AddBias(s, queries, columns, queryBias, keyBias);
+                    }
+
                     for (int i = 0; i < queries; i++)
                     {
                         float* si = s + (i * Tile), di = ds + (i * Tile);
-                        AttentionKernel.ScoreGradients(si, di, columns, LogSums[row0 + row + i], Delta[row0 + row + i], View.Scale);
+                        AttentionKernel.ScoreGradients(si, di, columns, LogSums[row0 + row + i], Delta[row0 + row + i]);
 
                         // What the query does not see: keys before its window, and after itself.
-                        int low = (int)(Math.Max(k0, View.FirstKey(q0 + i)) - k0), high = (int)Math.Min(keys, q0 + i + 1 - k0);
+                        int low = (int)(Math.Max(k0, View.FirstKey(head, q0 + i)) - k0), high = (int)Math.Min(keys, q0 + i + 1 - k0);
                         new Span<float>(si, low).Clear();
                         new Span<float>(di, low).Clear();
                         new Span<float>(si + high, columns - high).Clear();
@@ -147,15 +211,30 @@ public sealed unsafe partial class CpuDevice
 
                     if (wantsDv)
                     {
-                        SmallGemm.TN(keys, headDim, queries, s, Tile, dy, Dy.Stride, dv, headDim, 1);
+                        SmallGemm.TN(keys, valueDim, queries, s, Tile, dy, Dy.Stride, dv, valueDim, 1);
                     }
 
                     if (wantsDk)
                     {
-                        SmallGemm.TN(keys, headDim, queries, ds, Tile, q, View.Q.Stride, dk, headDim, 1);
+                        SmallGemm.TN(keys, headDim, queries, ds, Tile, q, View.Q.Stride, dk, headDim, 1, View.Scale);
                     }
 
-                    if (!Dq.IsNull)
+                    if (KeySums is not null)
+                    {
+                        new Span<float>(keySum, columns).Clear();
+                        for (int i = 0; i < queries; i++)
+                        {
+                            Simd.Add(columns, ds + (i * Tile), keySum);
+                        }
+
+                        double* sums = KeySums + ((nint)((batch * View.Heads) + head) * (nint)(View.End - View.First)) + (nint)(k0 - View.First);
+                        for (int i = 0; i < keys; i++)
+                        {
+                            sums[i] += keySum[i];
+                        }
+                    }
+
+                    if (!Dq.IsNull || QuerySums is not null)
                     {
                         AddToQueries(batch, head, q0, queries, k0, k1, ds);
                     }
@@ -165,16 +244,16 @@ public sealed unsafe partial class CpuDevice
             for (int i = 0; i < keys;)
             {
                 KeyRun run = View.Run(k0 + i, k1);
-                Put(run, run.Past ? DpastK : Dk, run.Past || AddDk, dk + (i * headDim));
-                Put(run, run.Past ? DpastV : Dv, run.Past || AddDv, dv + (i * headDim));
+                Put(run, headDim, run.Past ? DpastK : Dk, run.Past || AddDk, dk + (i * headDim));
+                Put(run, valueDim, run.Past ? DpastV : Dv, run.Past || AddDv, dv + (i * valueDim));
                 i += run.Count;
             }
 
-            void Put(KeyRun run, TokenRows target, bool accumulate, float* gradient)
+            void Put(KeyRun run, int dim, TokenRows target, bool accumulate, float* gradient)
             {
                 if (!target.IsNull)
                 {
-                    AttentionKernel.Put(run.Count, headDim, gradient, headDim, target.At(batch, run.Row, keyHead * headDim), target.Stride, accumulate);
+                    AttentionKernel.Put(run.Count, dim, gradient, dim, target.At(batch, run.Row, keyHead * dim), target.Stride, accumulate);
                 }
             }
         }
@@ -183,14 +262,31 @@ public sealed unsafe partial class CpuDevice
         private readonly void AddToQueries(int batch, int head, long q0, int queries, long k0, long k1, float* ds)
         {
             ref int turn = ref Turns[((((long)batch * View.Heads) + head) * QueryTiles) + (q0 / Tile) - FirstQueryTile];
-            int mine = (int)((k0 / Tile) - (View.FirstKey(q0) / Tile)), row = (int)(q0 - View.Position);
+            int mine = (int)((k0 / Tile) - (View.FirstKey(head, q0) / Tile)), row = (int)(q0 - View.Position);
             SpinWait wait = default;
             while (Volatile.Read(ref turn) != mine)
             {
                 wait.SpinOnce();
             }
 
-            if (mine == 0 && !AddDq)
+            if (!Dq.IsNull)
+            {
+                AddGradient(batch, head, q0, queries, k0, k1, ds, mine == 0 && !AddDq);
+            }
+
+            double* sums = QuerySums + ((nint)((batch * View.Heads) + head) * View.Tokens) + row;
+            for (int i = 0; QuerySums is not null && i < queries; i++)
+            {
+                sums[i] += Simd.Sum((int)(k1 - k0), ds + (i * Tile));
+            }
+
+            Volatile.Write(ref turn, mine + 1);
+        }
+
+        private readonly void AddGradient(int batch, int head, long q0, int queries, long k0, long k1, float* ds, bool fresh)
+        {
+            int row = (int)(q0 - View.Position);
+            if (fresh)
             {
                 // All of the tile, even where the first keys are out of the window of its last queries.
                 for (int i = 0; i < AttentionView.TileEnd(q0, View.End) - q0; i++)
@@ -203,11 +299,9 @@ public sealed unsafe partial class CpuDevice
             for (long k = k0; k < k1;)
             {
                 KeyRun run = View.Run(k, k1);
-                SmallGemm.NN(queries, View.HeadDim, run.Count, ds + (k - k0), Tile, View.Keys(run, batch, head / View.Group), View.KeyStride(run), dq, Dq.Stride, 1);
+                SmallGemm.NN(queries, View.HeadDim, run.Count, ds + (k - k0), Tile, View.Keys(run, batch, head / View.Group), View.KeyStride(run), dq, Dq.Stride, 1, View.Scale);
                 k += run.Count;
             }
-
-            Volatile.Write(ref turn, mine + 1);
         }
     }
 }

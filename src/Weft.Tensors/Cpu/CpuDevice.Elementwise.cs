@@ -48,6 +48,7 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Expm1: Map<Expm1Map>(y, x); break;
             case UnaryKind.LogSigmoid: Map<LogSigmoidMap>(y, x); break;
             case UnaryKind.ShiftedPositive: Map<ShiftedPositiveMap>(y, x); break;
+            case UnaryKind.EluPlusOne: Map<EluPlusOneMap>(y, x); break;
             case UnaryKind.Log: Scalars(x, y, static v => MathF.Log(v)); break;
             default: Scalars(x, y, static v => MathF.Sqrt(v)); break;
         }
@@ -69,6 +70,7 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Expm1: Map<Expm1Grad>(to, y, dy, accumulate: add); break;
             case UnaryKind.LogSigmoid: Map<LogSigmoidGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.ShiftedPositive: Map<ShiftedPositiveGrad>(to, y, dy, accumulate: add); break;
+            case UnaryKind.EluPlusOne: Map<EluPlusOneGrad>(to, y, dy, accumulate: add); break;
             case UnaryKind.Log: Map<LogGrad>(to, x, dy, accumulate: add); break;
             default: Map<SqrtGrad>(to, y, dy, accumulate: add); break;
         }
@@ -452,6 +454,24 @@ public sealed unsafe partial class CpuDevice
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
             S.SelectLess(x1, S.Create(0.5f), S.Mul(x2, S.Mul(x1, S.Sub(S.Create(1), x1))), x2);
+    }
+
+    private readonly struct EluPlusOneMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
+            S.Add(S.Max(S.Zero, x1), Simd.Exp<S, V>(S.Min(S.Zero, x1)));
+    }
+
+    // From y: the slope is e^x = y up to 1, and 1 from there.
+    private readonly struct EluPlusOneGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x2, S.Min(S.Create(1), x1));
     }
 
     private readonly struct LogGrad : IMap

@@ -20,7 +20,7 @@ internal static unsafe partial class ScalarDecayKernel
 
     /// <summary>e^x, but 0 below e^-64: what has decayed that far counts for nothing, and denormal numbers, slow on many processors, stay out of the products.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Decay<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged =>
+    public static V Decay<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged =>
         S.SelectLess(x, S.Create(-64), S.Zero, Simd.Exp<S, V>(x));
 
     /// <summary>x[i] = scale e^x[i]; the lanes from n to the next multiple of a vector are written too.</summary>

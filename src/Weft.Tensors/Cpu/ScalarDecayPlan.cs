@@ -24,7 +24,8 @@ internal unsafe struct ScalarDecayPlan
 
     public ScalarDecayPlan(in ScalarDecayInputs x, Tensor? o, Tensor? state)
     {
-        (Q, K, V, A, Gate, O) = (new Strided(x.Q), new Strided(x.K), new Strided(x.V), new Strided(x.LogDecay), new Strided(x.Gate), new Strided(o));
+        (Q, K, V, Gate, O) = (new Strided(x.Q), new Strided(x.K), new Strided(x.V), new Strided(x.Gate), new Strided(o));
+        A = x.LogDecay.Shape.Rank == 1 ? new Strided(x.LogDecay.Pointer, 0) : new Strided(x.LogDecay); // one row for all tokens, or one each
         Skip = x.Skip is null ? null : x.Skip.Pointer;
         State = state is null ? null : state.Pointer;
         (Time, Heads, KeyHeads, Dk, Dv, Chunk, Scale) = (x.Time, x.Heads, x.KeyHeads, x.KeyWidth, x.ValueWidth, x.Chunk, x.Scale);

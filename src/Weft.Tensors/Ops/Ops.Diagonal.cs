@@ -94,7 +94,7 @@ public enum DiagonalInput
     /// <summary>1.</summary>
     Whole,
 
-    /// <summary>1 - exp(a): the state is a moving average of the inputs (HGRN, minGRU, minLSTM).</summary>
+    /// <summary>1 - exp(a): the state is a moving average of the inputs (minGRU, minLSTM).</summary>
     Complement,
 
     /// <summary>

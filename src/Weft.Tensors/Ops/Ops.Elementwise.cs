@@ -118,6 +118,9 @@ public static partial class Ops
     /// <summary>max(x, 0).</summary>
     public static Tensor Relu(Tensor x) => Unary(UnaryKind.Relu, x);
 
+    /// <summary>elu(x) + 1, that is x + 1 above zero and e^x below: the feature map of linear attention (Katharopoulos et al., arXiv 2006.16236, equation 7).</summary>
+    public static Tensor EluPlusOne(Tensor x) => Unary(UnaryKind.EluPlusOne, x);
+
     /// <summary>The Gaussian error linear unit in its tanh form: x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2.</summary>
     public static Tensor Gelu(Tensor x) => Unary(UnaryKind.Gelu, x);
 

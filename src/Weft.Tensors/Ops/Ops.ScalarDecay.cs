@@ -12,7 +12,7 @@ public static partial class Ops
     /// <param name="q">Queries [B,T,Hk dk]: C in Mamba-2's words.</param>
     /// <param name="k">Keys [B,T,Hk dk]: B in Mamba-2's words.</param>
     /// <param name="v">Values [B,T,H dv]: x in Mamba-2's words.</param>
-    /// <param name="logDecay">a [B,T,H], as a rule not positive.</param>
+    /// <param name="logDecay">a [B,T,H], as a rule not positive; or [H], the same at every token, which is not learned.</param>
     /// <param name="gate">What each token's write is multiplied by, g [B,T,H]: Mamba-2's dt; null for ones.</param>
     /// <param name="skip">What of v is added to the output, by head [H]: Mamba-2's D; null for none.</param>
     /// <param name="initial">The state before the first token [B,H,dk,dv]; null for zeros.</param>
@@ -28,8 +28,10 @@ public static partial class Ops
     {
         int heads = logDecay.Shape.Columns;
         Require(q.Shape.Rank == 3 && q.Shape == k.Shape && keyHeads > 0 && q.Shape.Columns % keyHeads == 0 && heads % keyHeads == 0, "ScalarDecay", q, k, logDecay);
-        Require(v.Shape == q.Shape.With(^1, v.Shape.Columns) && logDecay.Shape == q.Shape.With(^1, heads) && v.Shape.Columns % heads == 0, "ScalarDecay", q, v, logDecay);
-        Require((gate is null || gate.Shape == logDecay.Shape) && (skip is null || (skip.Shape.Count == heads && skip.IsContiguous)), "ScalarDecay", logDecay, gate, skip);
+        Require(v.Shape == q.Shape.With(^1, v.Shape.Columns) && v.Shape.Columns % heads == 0, "ScalarDecay", q, v, logDecay);
+        Shape each = q.Shape.With(^1, heads);
+        Require(logDecay.Shape == each || (logDecay.Shape.Rank == 1 && !logDecay.RequiresGrad), "ScalarDecay", q, logDecay);
+        Require((gate is null || gate.Shape == each) && (skip is null || (skip.Shape.Count == heads && skip.IsContiguous)), "ScalarDecay", logDecay, gate, skip);
         ArgumentOutOfRangeException.ThrowIfLessThan(chunk, 1);
         var inputs = new ScalarDecayInputs(q, k, v, logDecay, gate, skip, keyHeads, scale, chunk);
         Shape stateShape = new(inputs.Batch, heads, inputs.KeyWidth, inputs.ValueWidth);

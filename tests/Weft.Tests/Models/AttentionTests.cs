@@ -26,6 +26,13 @@ public sealed class AttentionTests : IDisposable
     [InlineData("attention[window=-1]", "window=-1")]
     [InlineData("attention[rope-theta=0.5]", "rope-theta=0.5", "10000")]
     [InlineData("attention[rope=1]", "rope")]
+    [InlineData("attention[positions=sine]", "positions=sine", "alibi")]
+    [InlineData("attention[positions=alibi, rope-theta=10000]", "rope-theta=10000", "positions=rope")]
+    [InlineData("attention[heads=1, positions=hard-alibi]", "positions=hard-alibi", "2 heads")]
+    [InlineData("attention[heads=4, positions=hard-alibi, local-heads=4]", "local-heads=4", "3")]
+    [InlineData("forgetting-attention[heads=3]", "heads=3", "does not divide the width 32")]
+    [InlineData("forgetting-attention[heads=4, kv-heads=3]", "kv-heads=3", "1, 2, 4")]
+    [InlineData("forgetting-attention[window=4]", "window")]
     public void ImpossibleOptionsAreRefused(string block, params string[] says) => Refused.With(() => Create(block), says);
 
     [Theory]
@@ -54,7 +61,10 @@ public sealed class AttentionTests : IDisposable
     {
         float[] x = LawTools.Gaussian(3 * Width, 1), swapped = [.. x[Width..(2 * Width)], .. x[..Width], .. x[(2 * Width)..]];
         Assert.True(Error("attention[heads=2, rope-theta=0]") < 1e-6);
+        Assert.True(Error("attention[heads=2, positions=none]") < 1e-6);
         Assert.True(Error("attention[heads=2]") > 1e-3);
+        Assert.True(Error("attention[heads=2, positions=alibi]") > 1e-3);
+        Assert.True(Error("forgetting-attention[heads=2]") > 1e-3);
 
         double Error(string block)
         {
@@ -63,6 +73,15 @@ public sealed class AttentionTests : IDisposable
             return LawTools.Error(b.AsSpan(2 * Width), a.AsSpan(2 * Width));
         }
     }
+
+    /// <summary>The slopes of the paper's footnote: of 2^n heads a geometric sequence; of others, those of 2^n and then every second one of 2^(n+1).</summary>
+    [Theory]
+    [InlineData(1, new[] { 8.0 })]
+    [InlineData(4, new[] { 2.0, 4, 6, 8 })]
+    [InlineData(8, new[] { 1.0, 2, 3, 4, 5, 6, 7, 8 })]
+    [InlineData(3, new[] { 4.0, 8, 2 })]
+    [InlineData(12, new[] { 1.0, 2, 3, 4, 5, 6, 7, 8, 0.5, 1.5, 2.5, 3.5 })]
+    public void AlibiSlopes(int heads, double[] exponents) => Assert.Equal(exponents.Select(e => (float)Math.Pow(2, -e)), Attention.Slopes(heads));
 
     [Theory]
     [InlineData(0)]

@@ -1,4 +1,5 @@
 using Weft.Models;
+using Weft.Models.Recurrences;
 using Weft.Tensors;
 using Weft.Tensors.Cpu;
 using Weft.Tests.Laws;
@@ -23,13 +24,22 @@ public sealed class AttentionTests : IDisposable
     /// <param name="Start">The row of the oldest of them.</param>
     /// <param name="Room">Rows of the cache.</param>
     /// <param name="Position">The first token's position.</param>
-    public sealed record Case(int Batch, int Tokens, int Heads, int KeyHeads, int HeadDim, int Window = 0, int Past = 0, int Start = 0, int Room = 0, long Position = 0)
+    /// <param name="ValueDim">d_v; 0 for d.</param>
+    /// <param name="Local">Heads with a window of their own.</param>
+    /// <param name="Slopes">Whether scores fall with the distance.</param>
+    /// <param name="Gates">Whether there are forget gates.</param>
+    public sealed record Case(int Batch, int Tokens, int Heads, int KeyHeads, int HeadDim, int Window = 0, int Past = 0, int Start = 0, int Room = 0, long Position = 0,
+        int ValueDim = 0, int Local = 0, bool Slopes = false, bool Gates = false)
     {
-        public AttentionOptions Options => new(Heads, KeyHeads, HeadDim, 1 / MathF.Sqrt(HeadDim), Window);
+        public AttentionOptions Options => new(Heads, KeyHeads, HeadDim, 1 / MathF.Sqrt(HeadDim), Window) { ValueDim = ValueDim == 0 ? HeadDim : ValueDim, LocalHeads = Local };
 
         public int Queries => Heads * HeadDim;
 
         public int Keys => KeyHeads * HeadDim;
+
+        public int Values => KeyHeads * Options.ValueDim;
+
+        public int Forget => Gates ? Heads : 0;
     }
 
     public static IEnumerable<Case> Cases =>
@@ -53,6 +63,18 @@ public sealed class AttentionTests : IDisposable
         new(2, 1, 4, 1, 40, Past: 700, Start: 500, Room: 768, Position: 2000),
         new(2, 1, 4, 4, 40, Window: 300, Past: 700, Start: 500, Room: 768, Position: 2000),
         new(1, 1, 2, 2, 7, Past: 5, Room: 8, Position: 1L << 40),
+        new(2, 130, 4, 2, 16, ValueDim: 21),
+        new(2, 1, 4, 2, 16, Past: 300, Start: 250, Room: 320, Position: 900, ValueDim: 40),
+        new(2, 130, 3, 1, 16, Slopes: true),
+        new(1, 1, 4, 2, 16, Window: 290, Past: 300, Start: 250, Room: 320, Position: (1L << 40) + 300, Slopes: true),
+        new(2, 70, 4, 2, 16, Window: 90, Past: 100, Start: 90, Room: 128, Position: 1000, Slopes: true),
+        new(1, 150, 4, 2, 16, Local: 3),
+        new(2, 90, 80, 40, 4, Past: 100, Start: 90, Room: 128, Position: 1000, Local: 79),
+        new(1, 1, 4, 4, 16, Window: 2, Past: 300, Start: 250, Room: 320, Position: 5100, Local: 3),
+        new(1, 1, 4, 2, 16, Past: 300, Start: 250, Room: 320, Position: 900, Local: 2, Slopes: true),
+        new(2, 130, 4, 2, 16, Gates: true),
+        new(2, 70, 2, 1, 16, Past: 100, Start: 90, Room: 128, Position: 1000, ValueDim: 24, Gates: true),
+        new(3, 1, 2, 2, 16, Past: 300, Start: 250, Room: 320, Position: 900, Gates: true),
     ];
 
     public static TheoryData<int, string> All
@@ -74,50 +96,69 @@ public sealed class AttentionTests : IDisposable
     {
         private readonly Case c;
         private readonly Tensor fused;
-        private readonly Tensor? pastKeys, pastValues;
+        private readonly Tensor? pastKeys, pastValues, pastForget;
+        private readonly float[]? slopes;
 
         public Operands(Device device, Case c)
         {
             this.c = c;
-            fused = device.Of(LawTools.Gaussian((long)c.Batch * c.Tokens * (c.Queries + (2 * c.Keys)), 1), new Shape(c.Batch, c.Tokens, c.Queries + (2 * c.Keys))).WithGrad();
-            if (c.Past > 0)
+            int columns = c.Queries + c.Keys + c.Values + c.Forget;
+            float[] values = LawTools.Gaussian((long)c.Batch * c.Tokens * columns, 1);
+            for (int i = 0; i < values.Length; i++)
             {
-                pastKeys = Cache(2);
-                pastValues = Cache(3);
+                values[i] = i % columns < columns - c.Forget ? values[i] : -MathF.Abs(values[i]) / 10;
             }
 
-            Tensor Cache(ulong seed)
+            fused = device.Of(values, new Shape(c.Batch, c.Tokens, columns)).WithGrad();
+            slopes = c.Slopes ? [.. Enumerable.Range(1, c.Heads).Select(h => 0.7f / h)] : null;
+            if (c.Past > 0)
             {
-                float[] values = LawTools.Gaussian((long)c.Batch * c.Room * c.Keys, seed);
-                for (int i = 0; i < values.Length; i++)
+                pastKeys = Cache(2, c.Keys, x => x);
+                pastValues = Cache(3, c.Values, x => x);
+                pastForget = c.Gates ? Cache(4, c.Heads, x => -MathF.Abs(x) / 10) : null;
+            }
+
+            Tensor Cache(ulong seed, int width, Func<float, float> of)
+            {
+                float[] rows = LawTools.Gaussian((long)c.Batch * c.Room * width, seed);
+                for (int i = 0; i < rows.Length; i++)
                 {
-                    int row = i / c.Keys % c.Room;
-                    values[i] = (row - c.Start + c.Room) % c.Room < c.Past ? values[i] : 1e30f;
+                    int row = i / width % c.Room;
+                    rows[i] = (row - c.Start + c.Room) % c.Room < c.Past ? of(rows[i]) : 1e30f;
                 }
 
-                return device.Of(values, new Shape(c.Batch, c.Room, c.Keys)).WithGrad();
+                return device.Of(rows, new Shape(c.Batch, c.Room, width)).WithGrad();
             }
         }
 
-        public IEnumerable<(string Name, Tensor Tensor)> Leaves =>
-            pastKeys is null ? [("q, k and v", fused)] : [("q, k and v", fused), ("the past keys", pastKeys), ("the past values", pastValues!)];
+        public IEnumerable<(string Name, Tensor Tensor)> Leaves => new[] { ("q, k, v and f", fused), ("the past keys", pastKeys), ("the past values", pastValues), ("the past gates", pastForget) }
+            .Where(l => l.Item2 is not null).Select(l => (l.Item1, l.Item2!));
 
-        public (Tensor Q, Tensor K, Tensor V) Views(Tape tape)
+        public (Tensor Q, Tensor K, Tensor V, Tensor? Forget) Views(Tape tape)
         {
             Tensor all = Ops.Copy(fused, tape);
-            return (all.Columns(0, c.Queries), all.Columns(c.Queries, c.Keys), all.Columns(c.Queries + c.Keys, c.Keys));
+            int keys = c.Queries + c.Keys;
+            return (all.Columns(0, c.Queries), all.Columns(c.Queries, c.Keys), all.Columns(keys, c.Values), c.Gates ? all.Columns(keys + c.Values, c.Heads) : null);
         }
 
         public Tensor Fast(Tape tape)
         {
-            (Tensor q, Tensor k, Tensor v) = Views(tape);
-            return Ops.Attention(q, k, v, new AttentionPast(pastKeys, pastValues, c.Start, c.Past), c.Options, c.Position);
+            (Tensor q, Tensor k, Tensor v, Tensor? forget) = Views(tape);
+            var bias = new AttentionBias(slopes is null ? null : tape.Device.Of(slopes, new Shape(c.Heads)), forget);
+            return Ops.Attention(q, k, v, new AttentionPast(pastKeys, pastValues, c.Start, c.Past, pastForget), c.Options, c.Position, bias);
         }
 
         public Tensor Plain(Tape tape)
         {
-            (Tensor q, Tensor k, Tensor v) = Views(tape);
-            return AttentionDefinition.Run(Whole(q), Joined(pastKeys, k), Joined(pastValues, v), c.Options);
+            (Tensor q, Tensor k, Tensor v, Tensor? forget) = Views(tape);
+            (Tensor keys, Tensor values) = (Joined(pastKeys, k), Joined(pastValues, v));
+            if (forget is null)
+            {
+                return AttentionDefinition.Run(Whole(q), keys, values, c.Options, slopes);
+            }
+
+            Tensor queries = c.Past == 0 ? Whole(q) : Ops.Concat(tape.Of(new float[c.Batch * c.Past * c.Queries], new Shape(c.Batch, c.Past, c.Queries)), q, 1);
+            return Ops.Slice(ForgettingSoftmax.Scan(queries, keys, values, Joined(pastForget, forget), c.KeyHeads, c.Options.Scale), 1, c.Past, c.Tokens);
 
             Tensor Joined(Tensor? past, Tensor own)
             {
@@ -235,6 +276,28 @@ public sealed class AttentionTests : IDisposable
         long before = device.Flops;
         tape.Backward(loss);
         Assert.Equal(c.Batch * c.Options.Flops(c.Tokens, c.Past) / 2 * 5, device.Flops - before);
+    }
+
+    /// <summary>The gates' sums over 50,000 tokens, far beyond what float32 resolves, leave the last tokens' weights exact.</summary>
+    [Fact]
+    public void LongSumsOfGatesLoseNothing()
+    {
+        const int tokens = 50_000, dim = 8, last = 70;
+        using var tape = new Tape(device) { Recording = false };
+        float[] gates = LawTools.Gaussian(tokens, 4, 10).Select(g => -MathF.Abs(g)).ToArray();
+        Array.Fill(gates, -0.1f, tokens - last, last);
+        Tensor q = tape.Of(LawTools.Gaussian(tokens * dim, 1), new Shape(1, tokens, dim)), k = tape.Of(LawTools.Gaussian(tokens * dim, 2), new Shape(1, tokens, dim));
+        Tensor v = tape.Of(LawTools.Gaussian(tokens * dim, 3), new Shape(1, tokens, dim)), f = tape.Of(gates, new Shape(1, tokens, 1));
+        gates[tokens - last] = -1000;
+        Tensor cut = tape.Of(gates, new Shape(1, tokens, 1));
+        var options = new AttentionOptions(1, 1, dim, 0.3f, 0);
+        float[] one = Last(Ops.Attention(Part(q), Part(k), Part(v), new AttentionPast(k, v, 0, tokens - last, f), options, tokens - last, new AttentionBias(LogForget: Part(cut))));
+        float[] alone = Last(Ops.Attention(Part(q), Part(k), Part(v), default, options, 0, new AttentionBias(LogForget: Part(f))));
+        LawTools.Close(one, alone, 1e-6, "behind a gate that forgets all");
+
+        Tensor Part(Tensor x) => Ops.Slice(x, 1, tokens - last, last);
+
+        static float[] Last(Tensor x) => x.ToArray();
     }
 
     [Fact]
