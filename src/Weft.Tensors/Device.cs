@@ -112,7 +112,7 @@ public abstract partial class Device : IDisposable
     // ---- norms (Ops.Norm.cs)
 
     /// <summary>
-    /// y = n(x) weight, where n divides each group of <see cref="NormOptions.Group"/> columns by its root mean square, or by its Euclidean
+    /// y = n(x) weight, where n subtracts each group's mean when <see cref="NormOptions.Center"/> and divides each group of <see cref="NormOptions.Group"/> columns by its root mean square, or by its Euclidean
     /// length when <see cref="NormOptions.Euclidean"/>; epsilon is added under the root. With a <paramref name="gate"/>,
     /// y = n(x silu(gate)) weight when <see cref="NormOptions.GateFirst"/>, else y = n(x) weight silu(gate).
     /// The weight has as many entries as x has columns, or as one group has; null for ones.
@@ -214,13 +214,12 @@ internal enum UnaryKind
     Relu,
     Gelu,
     Expm1,
-    LogSigmoid,
     ShiftedPositive,
     EluPlusOne,
 }
 
 /// <summary>How <see cref="Device.Norm"/> normalises.</summary>
-internal readonly record struct NormOptions(int Group, float Epsilon, bool Euclidean, bool GateFirst);
+internal readonly record struct NormOptions(int Group, float Epsilon, bool Euclidean, bool GateFirst, bool Center = false);
 
 /// <summary>The numbers of one AdamW step; see <see cref="Device.AdamW"/>.</summary>
 /// <param name="Rate">The learning rate.</param>

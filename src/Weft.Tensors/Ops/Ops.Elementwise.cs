@@ -127,9 +127,6 @@ public static partial class Ops
     /// <summary>e^x - 1, as exact for small x as for large.</summary>
     public static Tensor Expm1(Tensor x) => Unary(UnaryKind.Expm1, x);
 
-    /// <summary>log sigmoid(x) = -log(1 + e^-x), in its stable form: the log of a gate.</summary>
-    public static Tensor LogSigmoid(Tensor x) => Unary(UnaryKind.LogSigmoid, x);
-
     /// <summary>x + 1/2 for x >= 0, sigmoid(x) below: a positive, continuous stand-in for the identity (arXiv 2410.01201, appendix B.3).</summary>
     public static Tensor ShiftedPositive(Tensor x) => Unary(UnaryKind.ShiftedPositive, x);
 
