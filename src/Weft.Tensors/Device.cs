@@ -219,6 +219,8 @@ internal enum UnaryKind
     Tanh,
     Relu,
     Gelu,
+    Expm1,
+    ShiftedPositive,
     EluPlusOne,
     Reciprocal,
     Sin,

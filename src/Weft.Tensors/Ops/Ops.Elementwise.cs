@@ -65,6 +65,12 @@ public static partial class Ops
                 return;
             }
 
+            if (whole && !target.Accumulate)
+            {
+                tape.Device.Binary(BinaryKind.Multiply, dy, other, dx);
+                return;
+            }
+
             Tensor part = tape.Rent(dy.Shape);
             if (Kind == BinaryKind.Multiply)
             {
@@ -130,6 +136,12 @@ public static partial class Ops
 
     /// <summary>The sine, within 1.5e-7 for |x| up to 1e4.</summary>
     public static Tensor Sin(Tensor x) => Unary(UnaryKind.Sin, x);
+
+    /// <summary>e^x - 1, as exact for small x as for large.</summary>
+    public static Tensor Expm1(Tensor x) => Unary(UnaryKind.Expm1, x);
+
+    /// <summary>x + 1/2 for x >= 0, sigmoid(x) below: a positive, continuous stand-in for the identity (arXiv 2410.01201, appendix B.3).</summary>
+    public static Tensor ShiftedPositive(Tensor x) => Unary(UnaryKind.ShiftedPositive, x);
 
     private static Tensor Unary(UnaryKind kind, Tensor x)
     {
