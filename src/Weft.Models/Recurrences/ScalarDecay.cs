@@ -62,9 +62,9 @@ public static class ScalarDecay
     /// </summary>
     /// <returns>o [B,T,H dv] and the state after the last token [B,H,dk,dv], which overwrites <paramref name="initial"/> when the tape does not record.</returns>
     public static (Tensor O, Tensor Final) Chunked(Tensor q, Tensor k, Tensor v, Tensor logDecay, Tensor? gate, Tensor? skip, Tensor? initial,
-        int keyHeads, float scale = 1, int chunk = 64) => Ops.ScalarDecay(q, k, v, logDecay, gate, skip, initial, keyHeads, scale, chunk);
+        int keyHeads, float scale = 1, int chunk = 64, int rank = 1) => Ops.ScalarDecay(q, k, v, logDecay, gate, skip, initial, keyHeads, scale, chunk, rank);
 
     /// <summary>The forward FLOPs of <see cref="Chunked"/> on <paramref name="tokens"/> tokens of one sequence, as the kernels count them.</summary>
-    public static long Flops(long tokens, int heads, int keyHeads, int keyWidth, int valueWidth, int chunk = 64) =>
-        Ops.ScalarDecayFlops(tokens, heads, keyHeads, keyWidth, valueWidth, chunk);
+    public static long Flops(long tokens, int heads, int keyHeads, int keyWidth, int valueWidth, int chunk = 64, int rank = 1) =>
+        Ops.ScalarDecayFlops(tokens, heads, keyHeads, keyWidth, valueWidth, chunk, rank);
 }

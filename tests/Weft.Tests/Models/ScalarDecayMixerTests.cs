@@ -33,6 +33,12 @@ public sealed class ScalarDecayMixerTests : IDisposable
     [InlineData("retnet[heads=24]", 96, "block 0 'retnet': heads=24 would have decays 1 - 2^(-5 - h) too near 1 to tell apart in float32; use at most 20")]
     [InlineData("retnet[chunk=0]", 96, "block 0 'retnet': chunk=0 is not a whole number from 1 to 1024")]
     [InlineData("lightning[decay-factor=-1]", 96, "block 0 'lightning': decay-factor=-1 is not a number from 0 to 100")]
+    [InlineData("mlstm[heads=5]", 32, "block 0 'mlstm': heads=5 does not divide expand x width = 64; heads that do: 64, 32, 16, 8, 4, 2")]
+    [InlineData("mlstm[qkv-block=3]", 32, "block 0 'mlstm': qkv-block=3 does not divide expand x width = 64; blocks that do: 64, 32, 16, 8, 4, 2")]
+    [InlineData("mamba3[head-dim=48]", 32, "block 0 'mamba3': head-dim=48 does not divide expand x width = 64; head widths that do: 64, 32, 16, 8, 4, 2")]
+    [InlineData("mamba3[rank=3]", 32, "block 0 'mamba3': rank=3 is not one of 1, 2, 4")]
+    [InlineData("mamba3[state=7]", 32, "block 0 'mamba3': state=7 is odd, and states turn in pairs; use an even number, as a rule 128")]
+    [InlineData("mamba3[state=2]", 32, "block 0 'mamba3': state=2 leaves no pair to turn with rope-fraction=0.5; use 4 or more, or rope-fraction=1")]
     public void ImpossibleOptionsAreRefused(string block, int width, string message) =>
         Assert.Equal(message, Assert.Throws<InputException>(() => Create(block, width)).Message);
 
