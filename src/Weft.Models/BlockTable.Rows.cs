@@ -74,6 +74,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(gla swiglu)*3",
         }),
+        ["gru"] = new(Gru.Create, new()
+        {
+            Title = "GRU",
+            Line = "the gated recurrent unit, nonlinear in its state, as PyTorch has it: [heads=1]",
+            Equation = "h_t = (1 - z) tanh(n_t + r R_n h_{t-1}) + z h_{t-1}; r, z = sigmoid(W x_t + R h_{t-1})",
+            State = "d",
+            Algorithm = "the gates' inputs as one product, then token by token with R in cache",
+            Source = "arXiv 1406.1078 (equations 5-8)",
+            Rate = 1e-3,
+            Preset = "(gru swiglu)*3",
+        }),
         ["gsa"] = new(GatedSlotAttention.Create, new()
         {
             Title = "Gated slot attention",
@@ -162,6 +173,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "lru*6",
         }),
+        ["lstm"] = new(Lstm.Create, new()
+        {
+            Title = "LSTM",
+            Line = "the long short-term memory, nonlinear in its state, as PyTorch has it: [heads=1]",
+            Equation = "c_t = f c_{t-1} + i tanh(g); h_t = o tanh(c_t); i, f, o = sigmoid(W x_t + R h_{t-1})",
+            State = "2 d",
+            Algorithm = "the gates' inputs as one product, then token by token with R in cache",
+            Source = "Hochreiter and Schmidhuber 1997; Gers et al. 2000 (forget gates)",
+            Rate = 1e-3,
+            Preset = "(lstm swiglu)*3",
+        }),
         ["mamba"] = new(Mamba.Create, new()
         {
             Title = "Mamba",
@@ -184,6 +206,17 @@ public static partial class BlockTable
             Rate = 2e-3,
             Preset = "mamba2[state=64]*6",
         }),
+        ["mlstm"] = new(MLstm.Create, new()
+        {
+            Title = "mLSTM",
+            Line = "xLSTM's matrix memory with exponential gates: [heads=4, expand=2]",
+            Equation = "C_t = f_t C_{t-1} + i_t k_t v_t^T; n_t = f_t n_{t-1} + i_t k_t; h_t = C_t^T q_t / max(|n_t . q_t|, 1)",
+            State = "4 d^2 / H + 8 d + H",
+            Algorithm = "chunks of 64 as matrix products after a running maximum that keeps the gates in range",
+            Source = "arXiv 2405.04517 (equations 15, 19-27; figure 10)",
+            Rate = 1e-3,
+            Preset = "mlstm*6",
+        }),
         ["retnet"] = new(RetNet.Create, new()
         {
             Title = "RetNet",
@@ -194,6 +227,39 @@ public static partial class BlockTable
             Source = "arXiv 2307.08621 (equations 3-8)",
             Rate = 1e-3,
             Preset = "(retnet swiglu)*3",
+        }),
+        ["rwkv6"] = new(Rwkv6.Create, new()
+        {
+            Title = "RWKV-6",
+            Line = "Finch's time mixing: a decay per key channel, a bonus for the token itself, a token shift that depends on it: [head-dim=32]",
+            Equation = "S_t = diag(e^{g_t}) S_{t-1} + k_t v_t^T; o_t = (S_{t-1} + diag(u) k_t v_t^T)^T r_t; g = -e^{w}",
+            State = "d N + d",
+            Algorithm = "chunks of 64, pairs by blocks of 16, a recurrence between them",
+            Source = "arXiv 2404.05892 (equations 14 to 19)",
+            Rate = 1e-3,
+            Preset = "(rwkv6 swiglu)*3",
+        }),
+        ["rwkv7"] = new(Rwkv7.Create, new()
+        {
+            Title = "RWKV-7 time mixing",
+            Line = "the delta rule with decays and learning rates per channel, and a token shift: [heads=4]",
+            Equation = "S_t = diag(e^{g_t}) S_{t-1} - (kappa_t a_t)(kappa_t^T S_{t-1}) + k_t v_t^T; o_t = S_t^T r_t",
+            State = "d d_h + d, d_h = d / H",
+            Algorithm = "chunks of 64 by decayed scores and one triangular system",
+            Source = "arXiv 2503.14456 (equation 17, section 4)",
+            Rate = 1e-3,
+            Preset = "(rwkv7 swiglu)*3",
+        }),
+        ["s4"] = new(S4.Create, new()
+        {
+            Title = "S4",
+            Line = "a state space for each channel, HiPPO's, diagonal plus low rank: [state=64, mode=recurrent]",
+            Equation = "h' = (diag(a) - p p*) h + b x, bilinear; y = 2 Re(C h) + D x",
+            State = "N d",
+            Algorithm = "a fused scan; or blocks of 64 as convolutions, the state between them",
+            Source = "arXiv 2111.00396 (equations 3 and 6, theorem 1, appendix C)",
+            Rate = 1e-3,
+            Preset = "s4*6",
         }),
         ["s4d"] = new(S4d.Create, new()
         {
@@ -216,6 +282,17 @@ public static partial class BlockTable
             Source = "arXiv 2208.04933 (equations 5 and 6, section 3.3)",
             Rate = 1e-3,
             Preset = "s5*6",
+        }),
+        ["slstm"] = new(SLstm.Create, new()
+        {
+            Title = "sLSTM",
+            Line = "xLSTM's scalar memory: exponential gates, normalised and stabilised, that read the state by heads: [heads=4]",
+            Equation = "c_t = f c_{t-1} + i tanh(z); n_t = f n_{t-1} + i; h_t = o c_t / n_t; i = e^{W x_t + R h_{t-1}}",
+            State = "4 d + 3 d",
+            Algorithm = "the gates' inputs as products, then token by token with R in cache",
+            Source = "arXiv 2405.04517 (section 2.2, equations 8-17)",
+            Rate = 1e-3,
+            Preset = "(slstm swiglu)*3",
         }),
         ["swiglu"] = new(SwiGlu.Create, new()
         {

@@ -81,9 +81,9 @@ public sealed class StateSpaceState : MixerState
 internal static class StateSpace
 {
     /// <summary>The option <c>state</c>, an even number of states, as pairs of conjugates.</summary>
-    public static int Pairs(BlockOptions options, int usual)
+    public static int Pairs(BlockOptions options, int usual, int most = 4096)
     {
-        int states = options.Int("state", usual, 2, 4096);
+        int states = options.Int("state", usual, 2, most);
         return states % 2 == 0 ? states / 2 : throw options.Refuse("state", $"is odd: states come in pairs of conjugates; {states - 1} or {states + 1} will do");
     }
 

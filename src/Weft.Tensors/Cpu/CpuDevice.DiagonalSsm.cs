@@ -12,9 +12,9 @@ public sealed unsafe partial class CpuDevice
             Initial = initial is null ? null : initial.Pointer,
             Final = final.Pointer,
             States = states is null ? null : states.Pointer,
-            Scratch = Pool.ScratchTable(DiagonalSsmKernel.Scratch(plan.Padded)),
+            Scratch = Pool.ScratchTable(DiagonalSsmKernel.Scratch(plan.Blocks.Padded)),
         };
-        Pool.RunWide(ref job, inputs.Batch * plan.Blocks);
+        Pool.RunWide(ref job, inputs.Batch * plan.Blocks.Count);
         CountFlops(inputs.Batch * Ops.DiagonalSsmFlops(inputs.Time, inputs.States, inputs.Channels));
     }
 
@@ -32,78 +32,30 @@ public sealed unsafe partial class CpuDevice
             DW = new Strided(grads.W),
             DSkip = new Strided(grads.Skip),
             DInitial = new Strided(grads.Initial),
-            Scratch = Pool.ScratchTable(DiagonalSsmKernel.BackwardScratch(plan.Padded)),
+            Scratch = Pool.ScratchTable(DiagonalSsmKernel.BackwardScratch(plan.Blocks.Padded)),
         };
-        Pool.RunWide(ref job, plan.Blocks);
+        Pool.RunWide(ref job, plan.Blocks.Count);
         CountFlops(34L * inputs.Batch * inputs.Time * inputs.States * inputs.Channels); // 6 multiply-adds for the states again, 11 from the end
     }
 
     /// <summary>What both passes know. An item is a block of channels, with all their states.</summary>
     private readonly struct DiagonalSsmPlan(in DiagonalSsmInputs x)
     {
-        private const int Block = DiagonalSsmKernel.Block, Group = DiagonalSsmKernel.Group;
-
-        public readonly int Batch = x.Batch, Time = x.Time, Channels = x.Channels, States = x.States, Chunks = x.Chunks;
+        public readonly int Batch = x.Batch, Time = x.Time, Chunks = x.Chunks;
+        public readonly StateBlocks Blocks = new(x.States, x.Channels, DiagonalSsmKernel.Group);
         public readonly Strided X = new(x.X);
         private readonly float* lambda = x.Lambda.Pointer, w = x.W.Pointer, skip = x.Skip is null ? null : x.Skip.Pointer;
 
-        public int Blocks => (Channels + Block - 1) / Block;
-
-        /// <summary>The states, rounded up to whole groups: those beyond are zero and stay so.</summary>
-        public int Padded => (States + Group - 1) / Group * Group;
-
-        /// <summary>The floats of a sequence's state.</summary>
-        public long StateSize => 2L * States * Channels;
-
-        public int Lanes(int block) => Math.Min(Block, Channels - (block * Block));
-
-        /// <summary>A block's part of the parameters into scratch; D too, zeros for none.</summary>
-        public void Load(int block, DiagonalSsmKernel.Planes toLambda, DiagonalSsmKernel.Planes toW, float* toSkip)
+        /// <summary>A block's part of the parameters into scratch.</summary>
+        public void Load(int block, DiagonalSsmKernel to)
         {
-            Gather(lambda, block, toLambda);
-            Gather(w, block, toW);
-            new Span<float>(toSkip, Block).Clear();
-            if (skip != null)
-            {
-                new ReadOnlySpan<float>(skip + (block * Block), Lanes(block)).CopyTo(new Span<float>(toSkip, Block));
-            }
+            Blocks.Gather(lambda, block, to.Lambda);
+            Blocks.Gather(w, block, to.W);
+            Blocks.GatherRow(skip, block, to.Skip);
         }
 
-        /// <summary>A block's columns of an array [2,N,C], null for zeros.</summary>
-        public void Gather(float* from, int block, DiagonalSsmKernel.Planes to)
-        {
-            int lanes = Lanes(block);
-            if (from == null || lanes < Block || Padded > States)
-            {
-                new Span<float>(to.Re, 2 * Padded * Block).Clear();
-            }
-
-            for (int n = 0; n < States && from != null; n++)
-            {
-                float* re = from + ((long)n * Channels) + (block * Block), im = re + ((long)States * Channels);
-                new ReadOnlySpan<float>(re, lanes).CopyTo(new Span<float>(to.Re + (n * Block), Block));
-                new ReadOnlySpan<float>(im, lanes).CopyTo(new Span<float>(to.Im + (n * Block), Block));
-            }
-        }
-
-        /// <summary>A block's columns back into an array [2,N,C], or added to it.</summary>
-        public void Scatter(DiagonalSsmKernel.Planes from, int block, float* to, bool add)
-        {
-            int lanes = Lanes(block);
-            for (int row = 0; row < 2 * States; row++)
-            {
-                float* source = row < States ? from.Re + (row * Block) : from.Im + ((row - States) * Block);
-                float* target = to + ((long)row * Channels) + (block * Block);
-                if (add)
-                {
-                    Simd.Add(lanes, source, target);
-                }
-                else
-                {
-                    new ReadOnlySpan<float>(source, lanes).CopyTo(new Span<float>(target, lanes));
-                }
-            }
-        }
+        /// <summary>Where the state kept before a chunk begins.</summary>
+        public long StateAt(int batch, int chunk) => (((long)batch * Chunks) + chunk) * Blocks.Size;
     }
 
     /// <summary>The forward pass: a block of channels of a sequence an index.</summary>
@@ -116,25 +68,21 @@ public sealed unsafe partial class CpuDevice
 
         public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
-            int batch = index / P.Blocks, block = index % P.Blocks, lanes = P.Lanes(block), column = block * DiagonalSsmKernel.Block;
-            var k = new DiagonalSsmKernel(P.Padded, Scratch[worker]);
-            P.Load(block, k.Lambda, k.W, k.Skip);
-            P.Gather(Initial == null ? null : Initial + (batch * P.StateSize), block, k.H);
+            int batch = index / P.Blocks.Count, block = index % P.Blocks.Count, lanes = P.Blocks.Lanes(block), column = block * StateBlocks.Width;
+            var k = new DiagonalSsmKernel(P.Blocks.Padded, Scratch[worker]);
+            P.Load(block, k);
+            P.Blocks.Gather(Initial == null ? null : Initial + (batch * P.Blocks.Size), block, k.H);
             for (int chunk = 0; chunk < P.Chunks; chunk++)
             {
                 int t = chunk * Ops.DiagonalSsmChunk, tokens = Math.Min(Ops.DiagonalSsmChunk, P.Time - t);
                 long row = ((long)batch * P.Time) + t;
-                if (States != null)
-                {
-                    P.Scatter(k.H, block, States + ((((long)batch * P.Chunks) + chunk) * P.StateSize), add: false);
-                }
-
-                DiagonalSsmKernel.Copy<S, V>(tokens, lanes, P.X.From(row, column), k.X);
+                P.Blocks.Scatter(k.H, block, States == null ? null : States + P.StateAt(batch, chunk), add: false);
+                StateBlocks.Copy<S, V>(tokens, lanes, P.X.From(row, column), k.X);
                 k.Chunk<S, V>(tokens);
-                DiagonalSsmKernel.Finish<S, V>(tokens, lanes, k.Y, 2, k.X, k.Skip, Y.From(row, column));
+                StateBlocks.Finish<S, V>(tokens, lanes, k.Y, 2, k.X, k.Skip, Y.From(row, column));
             }
 
-            P.Scatter(k.H, block, Final + (batch * P.StateSize), add: false);
+            P.Blocks.Scatter(k.H, block, Final + (batch * P.Blocks.Size), add: false);
         }
     }
 
@@ -148,47 +96,30 @@ public sealed unsafe partial class CpuDevice
 
         public readonly void Run<S, V>(int block, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
-            int lanes = P.Lanes(block), column = block * DiagonalSsmKernel.Block;
-            var k = new DiagonalSsmKernel(P.Padded, Scratch[worker]);
-            P.Load(block, k.Lambda, k.W, k.Skip);
+            int lanes = P.Blocks.Lanes(block), column = block * StateBlocks.Width;
+            var k = new DiagonalSsmKernel(P.Blocks.Padded, Scratch[worker]);
+            P.Load(block, k);
             k.ClearSums();
             for (int batch = 0; batch < P.Batch; batch++)
             {
-                P.Gather(DFinal == null ? null : DFinal + (batch * P.StateSize), block, k.DH);
+                P.Blocks.Gather(DFinal == null ? null : DFinal + (batch * P.Blocks.Size), block, k.DH);
                 for (int chunk = P.Chunks - 1; chunk >= 0; chunk--)
                 {
                     int t = chunk * Ops.DiagonalSsmChunk, tokens = Math.Min(Ops.DiagonalSsmChunk, P.Time - t);
                     long row = ((long)batch * P.Time) + t;
-                    P.Gather(States + ((((long)batch * P.Chunks) + chunk) * P.StateSize), block, k.H);
-                    DiagonalSsmKernel.Copy<S, V>(tokens, lanes, P.X.From(row, column), k.X);
-                    DiagonalSsmKernel.Copy<S, V>(tokens, lanes, Dy.From(row, column), k.Y);
+                    P.Blocks.Gather(States + P.StateAt(batch, chunk), block, k.H);
+                    StateBlocks.Copy<S, V>(tokens, lanes, P.X.From(row, column), k.X);
+                    StateBlocks.Copy<S, V>(tokens, lanes, Dy.From(row, column), k.Y);
                     k.ChunkBackward<S, V>(tokens);
-                    if (!DX.IsNone)
-                    {
-                        DiagonalSsmKernel.Finish<S, V>(tokens, lanes, k.DX, 1, k.Y, k.Skip, DX.From(row, column));
-                    }
+                    StateBlocks.Finish<S, V>(tokens, lanes, k.DX, 1, k.Y, k.Skip, DX.From(row, column));
                 }
 
-                if (!DInitial.IsNone)
-                {
-                    P.Scatter(k.DH, block, DInitial.At + (batch * P.StateSize), DInitial.Add);
-                }
+                P.Blocks.Scatter(k.DH, block, DInitial.IsNone ? null : DInitial.At + (batch * P.Blocks.Size), DInitial.Add);
             }
 
-            if (!DLambda.IsNone)
-            {
-                P.Scatter(k.DLambda, block, DLambda.At, DLambda.Add);
-            }
-
-            if (!DW.IsNone)
-            {
-                P.Scatter(k.DW, block, DW.At, DW.Add);
-            }
-
-            for (int c = 0; c < lanes && !DSkip.IsNone; c++)
-            {
-                DSkip.At[column + c] = k.DSkip[c] + (DSkip.Add ? DSkip.At[column + c] : 0);
-            }
+            P.Blocks.Scatter(k.DLambda, block, DLambda.At, DLambda.Add);
+            P.Blocks.Scatter(k.DW, block, DW.At, DW.Add);
+            P.Blocks.ScatterRow(k.DSkip, block, DSkip.At, DSkip.Add);
         }
     }
 }

@@ -165,7 +165,7 @@ public sealed unsafe partial class CpuDevice
             {
                 for (int j = 0; j < block.Count; j += S.Count)
                 {
-                    S.Store(Dy.IsNone ? S.Zero : SelectiveScanKernel.Load<S, V>(Dy[row + t] + block.First + j, block.Count - j), g + ((long)t * P.Width) + j);
+                    S.Store(Dy.IsNone ? S.Zero : Simd.LoadUpTo<S, V>(Dy[row + t] + block.First + j, block.Count - j), g + ((long)t * P.Width) + j);
                 }
             }
         }
@@ -178,22 +178,22 @@ public sealed unsafe partial class CpuDevice
             for (int j = 0; j < block.Count; j += S.Count)
             {
                 int rest = block.Count - j, channel = block.First + j;
-                V skip = P.Skip == null ? S.Zero : SelectiveScanKernel.Load<S, V>(P.Skip + channel, rest), sum = S.Zero;
+                V skip = P.Skip == null ? S.Zero : Simd.LoadUpTo<S, V>(P.Skip + channel, rest), sum = S.Zero;
                 for (int t = 0; t < count; t++)
                 {
                     long at = ((long)t * P.Width) + j;
-                    V x = SelectiveScanKernel.Load<S, V>(P.X[row + t] + channel, rest), dy = S.Load(g + at), dinput = S.Load(du + at);
+                    V x = Simd.LoadUpTo<S, V>(P.X[row + t] + channel, rest), dy = S.Load(g + at), dinput = S.Load(du + at);
                     sum = S.Fma(dy, x, sum);
                     if (!Dx.IsNone)
                     {
-                        SelectiveScanKernel.Store<S, V>(S.Fma(S.Load(dt + at), dinput, S.Mul(skip, dy)), Dx[row + t] + channel, rest, Dx.Add);
+                        Simd.StoreUpTo<S, V>(S.Fma(S.Load(dt + at), dinput, S.Mul(skip, dy)), Dx[row + t] + channel, rest, Dx.Add);
                     }
 
                     if (!Ddt.IsNone)
                     {
                         V step = S.Fma(dinput, x, S.Load(ddt + at));
-                        step = P.Softplus ? S.Mul(step, Simd.Sigmoid<S, V>(SelectiveScanKernel.Load<S, V>(P.Dt[row + t] + channel, rest))) : step;
-                        SelectiveScanKernel.Store<S, V>(step, Ddt[row + t] + channel, rest, Ddt.Add);
+                        step = P.Softplus ? S.Mul(step, Simd.Sigmoid<S, V>(Simd.LoadUpTo<S, V>(P.Dt[row + t] + channel, rest))) : step;
+                        Simd.StoreUpTo<S, V>(step, Ddt[row + t] + channel, rest, Ddt.Add);
                     }
                 }
 

@@ -13,19 +13,10 @@ namespace Weft.Tensors.Cpu;
 /// </summary>
 internal readonly unsafe struct DiagonalSsmKernel
 {
-    /// <summary>Channels of a block.</summary>
-    public const int Block = 16;
-
     /// <summary>The states that run through a chunk together; those of a channel come in multiples of it. The backward pass takes half of it.</summary>
     public const int Group = 4;
 
-    private const int Tokens = Ops.DiagonalSsmChunk;
-
-    /// <summary>Complex numbers [states, block], real and imaginary parts.</summary>
-    public readonly struct Planes(float* re, float* im)
-    {
-        public readonly float* Re = re, Im = im;
-    }
+    private const int Tokens = Ops.DiagonalSsmChunk, Block = StateBlocks.Width;
 
     public readonly Planes Lambda, W, H, DH, DLambda, DW;
     public readonly float* X, Y, DX; // [tokens, block]; Y holds outputs, or their gradients
@@ -43,19 +34,16 @@ internal readonly unsafe struct DiagonalSsmKernel
     public DiagonalSsmKernel(int states, float* scratch)
     {
         this.states = states;
-        int plane = states * Block;
-        (Lambda, W, H) = (At(0), At(1), At(2));
-        float* rows = scratch + (6 * plane);
-        X = rows;
+        Lambda = new Planes(scratch, states);
+        (W, H) = (Lambda.Next(states), Lambda.Next(states).Next(states));
+        X = H.Next(states).Re;
         Y = X + (Tokens * Block);
         Skip = Y + (Tokens * Block);
-        scratch = Skip + Block;
-        (DH, DLambda, DW) = (At(0), At(1), At(2));
-        DX = scratch + (6 * plane);
+        DH = new Planes(Skip + Block, states);
+        (DLambda, DW) = (DH.Next(states), DH.Next(states).Next(states));
+        DX = DW.Next(states).Re;
         DSkip = DX + (Tokens * Block);
         past = DSkip + Block;
-
-        Planes At(int i) => new(scratch + (2 * i * plane), scratch + (((2 * i) + 1) * plane));
     }
 
     /// <summary>Sets the sums of the parameters' gradients to zero.</summary>
@@ -63,39 +51,6 @@ internal readonly unsafe struct DiagonalSsmKernel
     {
         new Span<float>(DLambda.Re, 4 * states * Block).Clear();
         new Span<float>(DSkip, Block).Clear();
-    }
-
-    /// <summary>Rows of up to a block's channels into scratch, padded with zeros; zeros for no rows.</summary>
-    public static void Copy<S, V>(int tokens, int lanes, Strided from, float* to) where S : struct, ISimd<V> where V : unmanaged
-    {
-        if (from.IsNone)
-        {
-            new Span<float>(to, tokens * Block).Clear();
-            return;
-        }
-
-        for (int t = 0; t < tokens; t++, to += Block)
-        {
-            float* row = from[t];
-            for (int c = 0; c < Block; c += S.Count)
-            {
-                S.Store(ComplexVector<S, V>.LoadReal(row + c, Math.Max(0, lanes - c)), to + c);
-            }
-        }
-    }
-
-    /// <summary>to (+)= scale y + skip x.</summary>
-    public static void Finish<S, V>(int tokens, int lanes, float* y, float scale, float* x, float* skip, Strided to) where S : struct, ISimd<V> where V : unmanaged
-    {
-        V factor = S.Create(scale);
-        for (int t = 0; t < tokens; t++, y += Block, x += Block)
-        {
-            float* row = to[t];
-            for (int c = 0; c < lanes; c += S.Count)
-            {
-                ComplexVector<S, V>.StoreReal(S.Fma(S.Load(skip + c), S.Load(x + c), S.Mul(factor, S.Load(y + c))), row + c, lanes - c, to.Add);
-            }
-        }
     }
 
     /// <summary>y = Re sum_n w h for each token of X; H goes on.</summary>
@@ -159,17 +114,7 @@ internal readonly unsafe struct DiagonalSsmKernel
     public void ChunkBackward<S, V>(int tokens) where S : struct, ISimd<V> where V : unmanaged
     {
         new Span<float>(DX, tokens * Block).Clear();
-        for (int c = 0; c < Block; c += S.Count)
-        {
-            V sum = S.Zero;
-            for (int t = 0; t < tokens; t++)
-            {
-                sum = S.Fma(S.Load(X + (t * Block) + c), S.Load(Y + (t * Block) + c), sum);
-            }
-
-            S.Store(S.Add(S.Load(DSkip + c), sum), DSkip + c);
-        }
-
+        StateBlocks.AddProducts<S, V>(tokens, X, Y, DSkip);
         for (int n = 0; n < states; n += Group / 2)
         {
             for (int c = 0; c < Block; c += S.Count)

@@ -101,7 +101,7 @@ internal static unsafe class SelectiveScanKernel
     {
         for (int n = 0; n < p.States; n++)
         {
-            S.Store(Load<S, V>(from + ((long)n * p.Channels) + block.First + j, block.Count - j), to + (n * S.Count));
+            S.Store(Simd.LoadUpTo<S, V>(from + ((long)n * p.Channels) + block.First + j, block.Count - j), to + (n * S.Count));
         }
     }
 
@@ -112,7 +112,7 @@ internal static unsafe class SelectiveScanKernel
         {
             for (int n = 0; n < p.States; n++)
             {
-                Store<S, V>(S.Load(from + ((long)j * p.States) + (n * S.Count)), to + ((long)n * p.Channels) + block.First + j, block.Count - j, add);
+                Simd.StoreUpTo<S, V>(S.Load(from + ((long)j * p.States) + (n * S.Count)), to + ((long)n * p.Channels) + block.First + j, block.Count - j, add);
             }
         }
     }
@@ -130,13 +130,13 @@ internal static unsafe class SelectiveScanKernel
             for (int j = 0; j < block.Count; j += S.Count)
             {
                 int rest = block.Count - j;
-                V x = Load<S, V>(xt + j, rest), step = Load<S, V>(dtt + j, rest);
+                V x = Simd.LoadUpTo<S, V>(xt + j, rest), step = Simd.LoadUpTo<S, V>(dtt + j, rest);
                 step = p.Softplus ? Simd.Softplus<S, V>(step) : step;
                 S.Store(step, dt + at + j);
                 S.Store(S.Mul(step, x), u + at + j);
                 if (y != null)
                 {
-                    S.Store(p.Skip == null ? S.Zero : S.Mul(x, Load<S, V>(p.Skip + block.First + j, rest)), y + at + j);
+                    S.Store(p.Skip == null ? S.Zero : S.Mul(x, Simd.LoadUpTo<S, V>(p.Skip + block.First + j, rest)), y + at + j);
                 }
             }
         }
@@ -234,27 +234,6 @@ internal static unsafe class SelectiveScanKernel
             {
                 to[n] = S.Sum(S.Load(x));
             }
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Load<S, V>(float* p, int n) where S : struct, ISimd<V> where V : unmanaged => n >= S.Count ? S.Load(p) : S.LoadPartial(p, n);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store<S, V>(V x, float* p, int n, bool add = false) where S : struct, ISimd<V> where V : unmanaged
-    {
-        if (add)
-        {
-            x = S.Add(x, Load<S, V>(p, n));
-        }
-
-        if (n >= S.Count)
-        {
-            S.Store(x, p);
-        }
-        else
-        {
-            S.StorePartial(x, p, n);
         }
     }
 }

@@ -44,6 +44,52 @@ internal static partial class RecurrenceTable
 
                 return [y, final];
             }),
+        new("time-invariant, diagonal plus low rank", 32, GroupedKeys: false,
+            s =>
+            {
+                int channels = s.Heads * s.ValueWidth;
+                Shape complex = new(2, s.KeyWidth, channels);
+                float small = 0.3f / s.KeyWidth; // so that the correction leaves what the diagonal makes stable
+                return Poles(new Drawn(13), "lambda", complex, s.Decay + 0.2).Gaussian("x", s.Over(channels)).Gaussian("left", complex, small).Gaussian("right", complex, small)
+                    .Gaussian("b", complex).Gaussian("c", complex).Gaussian("skip", new Shape(channels)).Gaussian("initial", new Shape(s.Batch, 2, s.KeyWidth, channels));
+            },
+            (s, x) => Both(LowRank(x).Scan(x["x"], x.GetValueOrDefault("initial"))),
+            (s, x) => Both(LowRank(x).Recurrent(x["x"], x.GetValueOrDefault("initial"))),
+            (s, x) =>
+            {
+                int channels = s.Heads * s.ValueWidth, plane = s.KeyWidth * channels;
+                double[] y = new double[s.Batch * s.Time * channels], final = new double[s.Batch * 2 * plane];
+                for (int at = 0; at < s.Batch * channels; at++)
+                {
+                    int b = at / channels, c = at % channels, start = 2 * b * plane;
+                    var h = new Complex[s.KeyWidth];
+                    for (int n = 0; n < h.Length && x.TryGetValue("initial", out float[]? initial); n++)
+                    {
+                        h[n] = new Complex(initial[start + (n * channels) + c], initial[start + plane + (n * channels) + c]);
+                    }
+
+                    for (int t = 0; t < s.Time; t++)
+                    {
+                        int token = (((b * s.Time) + t) * channels) + c;
+                        double sigma = 2 * Enumerable.Range(0, h.Length).Sum(n => (Of("left", n) * h[n]).Real), input = x["x"][token];
+                        for (int n = 0; n < h.Length; n++)
+                        {
+                            h[n] = (Of("lambda", n) * h[n]) - (Of("right", n) * sigma) + (Of("b", n) * input);
+                        }
+
+                        y[token] = (2 * Enumerable.Range(0, h.Length).Sum(n => (Of("c", n) * h[n]).Real)) + (x["skip"][c] * input);
+                    }
+
+                    for (int n = 0; n < h.Length; n++)
+                    {
+                        (final[start + (n * channels) + c], final[start + plane + (n * channels) + c]) = (h[n].Real, h[n].Imaginary);
+                    }
+
+                    Complex Of(string name, int n) => new(x[name][(n * channels) + c], x[name][plane + (n * channels) + c]);
+                }
+
+                return [y, final];
+            }),
         new("time-invariant, all channels", 64, GroupedKeys: false,
             s =>
             {
@@ -73,6 +119,8 @@ internal static partial class RecurrenceTable
                 return [all, final];
             }),
     ];
+
+    private static LowRankDiagonal LowRank(IReadOnlyDictionary<string, Tensor> x) => new(x["lambda"], x["left"], x["right"], x["b"], x["c"], x["skip"]);
 
     private static int SharedStates(Sizes s) => Math.Max(1, s.Heads * s.ValueWidth * s.KeyWidth / 2);
 

@@ -33,6 +33,8 @@ public sealed class ScalarDecayMixerTests : IDisposable
     [InlineData("retnet[heads=24]", 96, "block 0 'retnet': heads=24 would have decays 1 - 2^(-5 - h) too near 1 to tell apart in float32; use at most 20")]
     [InlineData("retnet[chunk=0]", 96, "block 0 'retnet': chunk=0 is not a whole number from 1 to 1024")]
     [InlineData("lightning[decay-factor=-1]", 96, "block 0 'lightning': decay-factor=-1 is not a number from 0 to 100")]
+    [InlineData("mlstm[heads=5]", 32, "block 0 'mlstm': heads=5 does not divide expand x width = 64; heads that do: 64, 32, 16, 8, 4, 2")]
+    [InlineData("mlstm[qkv-block=3]", 32, "block 0 'mlstm': qkv-block=3 does not divide expand x width = 64; blocks that do: 64, 32, 16, 8, 4, 2")]
     public void ImpossibleOptionsAreRefused(string block, int width, string message) =>
         Assert.Equal(message, Assert.Throws<InputException>(() => Create(block, width)).Message);
 

@@ -135,9 +135,9 @@ public sealed class StateSpaceTests : IDisposable
         Assert.Equal(s5["Lambda_im"][..16], s5["Lambda_im"][16..32]); // eight blocks of 32
         Assert.All(h3["log_A_real"], v => Assert.Equal(-0.5, -Math.Exp(v), 1e-6));
         Assert.Equal(64 * 64, h3["shift"].Length);
-        foreach (string block in new[] { "s4d", "lru", "s5", "h3" })
+        foreach (string block in new[] { "s4", "s4d", "lru", "s5", "h3" })
         {
-            Assert.All(Create(block, 64).Parameters().Where(p => p.Name is "log_A_real" or "A_imag" or "log_dt" or "nu_log" or "theta_log" or "gamma_log" or "Lambda_re" or "Lambda_im" or "log_step"),
+            Assert.All(Create(block, 64).Parameters().Where(p => p.Name is "log_A_real" or "P" or "A_imag" or "log_dt" or "nu_log" or "theta_log" or "gamma_log" or "Lambda_re" or "Lambda_im" or "log_step"),
                 p => Assert.False(p.Decay));
         }
 
@@ -148,6 +148,9 @@ public sealed class StateSpaceTests : IDisposable
     [InlineData("s4d[state=7]", "state=7 is odd", "6 or 8")]
     [InlineData("s4d[state=0]", "state=0", "2 to 4096")]
     [InlineData("s4d[dt-min=0.5]", "dt-min=0.5 is above dt-max=0.1", "0.001")]
+    [InlineData("s4[state=300]", "state=300", "2 to 256")]
+    [InlineData("s4[chunk=0]", "chunk=0", "1 to 1024")]
+    [InlineData("s4[mode=fft]", "mode=fft", "recurrent, convolution")]
     [InlineData("lru[r-min=1, r-max=0.5]", "r-min=1 is above r-max=0.5", "radius")]
     [InlineData("lru[state=0]", "state=0", "1 to 65536")]
     [InlineData("s5[state=64, blocks=3]", "blocks=3 does not divide the 64 states", "1, 2, 4, 8")]
@@ -155,6 +158,82 @@ public sealed class StateSpaceTests : IDisposable
     [InlineData("h3[head-dim=5]", "head-dim=5 does not divide width 64", "1, 2, 4, 8")]
     [InlineData("h3[shift=1]", "shift=1", "2 to 1024")]
     public void ImpossibleOptionsAreRefused(string block, params string[] says) => Refused.With(() => Create(block, 64), says);
+
+    /// <summary>The discretised step is that of the dense matrices: (1 - dt/2 A)^-1 (1 + dt/2 A), and dt (1 - dt/2 A)^-1 B.</summary>
+    [Fact]
+    public void LowRankStepsAreThoseOfTheDenseMatrix()
+    {
+        const int size = 8, half = size / 2;
+        const double dt = 0.07;
+        Hippo hippo = Hippo.LegS(size);
+        using var tape = new Tape(device) { Recording = false };
+        Shape plane = new(half, 1), complex = new(2, half, 1);
+        Tensor p = tape.Of(Parts(hippo.LowRank), complex), b = tape.Of(Parts(hippo.Input), complex), c = tape.Of(Parts([.. hippo.Input.Select(v => Complex.Conjugate(v) / 3)]), complex);
+        LowRankDiagonal system = LowRankDiagonal.Of(tape.Of([.. Enumerable.Repeat(-0.5f, half)], plane), tape.Of([.. hippo.Frequencies.Select(f => (float)f)], plane),
+            tape.Of([(float)Math.Log(dt)], new Shape(1)), p, b, c, tape.Of([0f], new Shape(1)));
+        (Tensor y, _) = system.Recurrent(tape.Of([1, -1, 0.5f, 0, 2], new Shape(1, 5, 1)), null);
+
+        // In the basis of HiPPO: A real and lower triangular, B_n = sqrt(2n + 1), C = B / 3; steps solved by substitution.
+        float[] expected = new float[5];
+        double[] h = new double[size], inputs = [1, -1, 0.5, 0, 2];
+        for (int t = 0; t < 5; t++)
+        {
+            double[] next = new double[size];
+            for (int n = 0; n < size; n++)
+            {
+                double sum = h[n] + (dt * Math.Sqrt((2 * n) + 1) * inputs[t]);
+                for (int k = 0; k <= n; k++)
+                {
+                    sum += dt / 2 * A(n, k) * (h[k] + (k < n ? next[k] : 0));
+                }
+
+                next[n] = sum / (1 - (dt / 2 * A(n, n)));
+            }
+
+            h = next;
+            expected[t] = (float)h.Select((v, n) => v * Math.Sqrt((2 * n) + 1) / 3).Sum();
+        }
+
+        LawTools.Close(y.ToArray(), expected, 1e-5, "y");
+
+        static double A(int n, int k) => n > k ? -Math.Sqrt(((2 * n) + 1) * ((2 * k) + 1.0)) : -(n + 1);
+
+        static float[] Parts(Complex[] v) => [.. v.Select(x => (float)x.Real), .. v.Select(x => (float)x.Imaginary)];
+    }
+
+    /// <summary>The convolution is the recurrence, gradients included: over whole blocks, a last one that is not, and a state before the first.</summary>
+    [Theory]
+    [InlineData(1, 24, false)]
+    [InlineData(2, 8, true)]
+    [InlineData(3, 45, true)]
+    [InlineData(2, 5, true)]
+    public void ConvolutionIsTheRecurrence(int batch, int time, bool withInitial)
+    {
+        const int pairs = 3, channels = 21, block = 8;
+        (Tensor States, Tensor Inputs) units = LowRankDiagonal.Units(device, 2 * pairs, block);
+        float[][] expected = Run((system, x, initial) => system.Recurrent(x, initial)), actual = Run((system, x, initial) => system.Convolution(x, initial, units));
+        for (int i = 0; i < expected.Length; i++)
+        {
+            LawTools.Close(actual[i], expected[i], i < 2 ? 1e-5 : 1e-4, $"array {i}");
+        }
+
+        float[][] Run(Func<LowRankDiagonal, Tensor, Tensor?, (Tensor Y, Tensor Final)> algorithm)
+        {
+            using var tape = new Tape(device);
+            ulong seed = 20;
+            Shape plane = new(pairs, channels), complex = new(2, pairs, channels), row = new(channels);
+            Tensor[] inputs = [.. new[] { plane, plane, row, complex, complex, complex, row, new Shape(batch, time, channels), new Shape(batch, 2, pairs, channels) }
+                .Select(s => device.Of(LawTools.Gaussian(s.Count, seed++, 0.5f), s).WithGrad())];
+            Tensor real = Ops.Affine(Ops.Exp(Ops.Copy(inputs[0], tape)), -1);
+            LowRankDiagonal system = LowRankDiagonal.Of(real, inputs[1], inputs[2], inputs[3], inputs[4], inputs[5], inputs[6]);
+            (Tensor y, Tensor final) = algorithm(system, Ops.Copy(inputs[7], tape), withInitial ? inputs[8] : null);
+            float[] outputs = y.ToArray(), last = final.ToArray();
+            Tensor loss = Ops.Add(Ops.Sum(Ops.Multiply(y, tape.Of(LawTools.Gaussian(outputs.Length, 40), y.Shape))).Reshape(new Shape(1)),
+                Ops.Sum(Ops.Multiply(final, tape.Of(LawTools.Gaussian(last.Length, 41), final.Shape))).Reshape(new Shape(1)));
+            tape.Backward(loss);
+            return [outputs, last, .. inputs.Take(withInitial ? 9 : 8).Select(i => i.Grad!.ToArray())];
+        }
+    }
 
     private Mixer Create(string block, int width) =>
         BlockTable.Create(Pattern.Parse(block)[0], 0, new Builder(device, new RandomSource(1), width, 4));

@@ -25,6 +25,7 @@ public sealed class OpsTests : IDisposable
         Map("Tanh", Ops.Tanh, Math.Tanh),
         Map("Relu", Ops.Relu, x => Math.Max(0, x)),
         Map("Gelu", Ops.Gelu, x => 0.5 * x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + (0.044715 * x * x * x))))),
+        Map("EluPlusOne", Ops.EluPlusOne, x => x > 0 ? x + 1 : Math.Exp(x)),
         Map("Log", x => Ops.Log(Ops.Exp(x)), x => x),
         Map("Sqrt", x => Ops.Sqrt(Ops.Exp(x)), x => Math.Sqrt(Math.Exp(x))),
         Map("Affine", x => Ops.Affine(x, -2, 3), x => 3 - (2 * x)),
@@ -44,6 +45,12 @@ public sealed class OpsTests : IDisposable
         new("Linear", [S, new(11, 37), new(11)], t => Ops.Linear(t[0], t[1], t[2]), v => [.. Product(v[0], v[1], 6, 37, 11, false, true).Select((x, i) => x + v[2][i % 11])]),
         new("Linear of a column view", [new(2, 3, 50), new(11, 37)], t => Ops.Linear(t[0].Columns(9, 37), t[1]),
             v => Product([.. v[0].Chunk(50).SelectMany(r => r[9..46])], v[1], 6, 37, 11, false, true)),
+        new("BlockLinear, narrow", [new(2, 3, 20), new(5, 4, 3)], t => Ops.BlockLinear(t[0], t[1]), v => Blocks(v, 6, 5, 4, 3)),
+        new("BlockLinear, wide", [new(2, 40, 22), new(2, 11, 9)], t => Ops.BlockLinear(t[0], t[1]), v => Blocks(v, 80, 2, 11, 9)),
+        new("BlockLinear, narrow to wide", [new(2, 3, 6), new(2, 3, 10)], t => Ops.BlockLinear(t[0], t[1]), v => Blocks(v, 6, 2, 3, 10)),
+        new("AppendOnes", [new(2, 3, 10)], t => Ops.AppendOnes(t[0].Columns(2, 8), 2), v => [.. v[0].Chunk(10).SelectMany(r => (double[])[.. r[2..6], 1, .. r[6..], 1])]),
+        new("DivideByLast, by the floor", [new(2, 3, 8), new(2, 3, 2)], t => Ops.DivideByLast(t[0], Ops.Affine(t[1], 0.1f, 3), 2, 0.1f), v => Divided(v[0], [.. v[1].Select(f => (0.1f * f) + 3)], 4)),
+        new("DivideByLast, no floor", [new(2, 3, 44)], t => Ops.DivideByLast(Ops.Exp(t[0]), null, 2, 0.1f), v => Divided(Array.ConvertAll(v[0], MathF.Exp), null, 22)),
         new("MatMul", [new(2, 4, 5), new(2, 5, 6)], t => Ops.MatMul(t[0], t[1]), v => Products(v, 4, 5, 6, false, false)),
         new("MatMul, left transposed", [new(2, 5, 4), new(2, 5, 6)], t => Ops.MatMul(t[0], t[1], true), v => Products(v, 4, 5, 6, true, false)),
         new("MatMul, right transposed", [new(2, 4, 5), new(2, 6, 5)], t => Ops.MatMul(t[0], t[1], false, true), v => Products(v, 4, 5, 6, false, true)),
@@ -58,6 +65,8 @@ public sealed class OpsTests : IDisposable
         new("RmsNorm in groups", [new(4, 36), new(36)], t => Ops.RmsNorm(t[0], t[1], 1e-5f, 12), v => Norm(v[0], v[1], null, 36, 12, 1e-5, false, false)),
         new("RmsNorm, one weight for all groups", [new(4, 36), new(12)], t => Ops.RmsNorm(t[0], t[1], 1e-5f, 12), v => Norm(v[0], v[1], null, 36, 12, 1e-5, false, false)),
         new("RmsNorm, many rows", [new(300, 20), new(20)], t => Ops.RmsNorm(t[0], t[1], 1e-5f), v => Norm(v[0], v[1], null, 20, 20, 1e-5, false, false)),
+        new("LayerNorm", [S, new(37)], t => Ops.LayerNorm(t[0], t[1], 1e-5f), v => Norm(Centered(v[0], 37), v[1], null, 37, 37, 1e-5, false, false)),
+        new("LayerNorm in groups", [new(4, 36), new(36)], t => Ops.LayerNorm(t[0], t[1], 1e-5f, 12), v => Norm(Centered(v[0], 12), v[1], null, 36, 12, 1e-5, false, false)),
         new("L2Norm", [new(4, 36)], t => Ops.L2Norm(t[0], 12), v => Norm(v[0], null, null, 36, 12, 1e-6, true, false)),
         new("gated norm, gate first", [new(4, 36), new(4, 36), new(36)], t => Ops.GatedRmsNorm(t[0], t[1], t[2], 1e-5f, 18, true), v => Norm(v[0], v[2], v[1], 36, 18, 1e-5, false, true)),
         new("gated norm, gate last", [new(4, 36), new(4, 36), new(18)], t => Ops.GatedRmsNorm(t[0], t[1], t[2], 1e-5f, 18, false), v => Norm(v[0], v[2], v[1], 36, 18, 1e-5, false, false)),
@@ -160,6 +169,20 @@ public sealed class OpsTests : IDisposable
         Assert.Throws<ArgumentOutOfRangeException>(() => a.Columns(2, 2));
         Assert.Throws<InputException>(() => Ops.Embed(device.Zeros(new Shape(4, 2)), tape.Tokens([4], 1, 1)));
     }
+
+    private static double[] Blocks(float[][] v, int rows, int blocks, int ins, int outs) =>
+    [
+        .. Enumerable.Range(0, rows * blocks * outs).Select(e =>
+        {
+            int row = e / (blocks * outs), column = e % (blocks * outs), block = column / outs;
+            return Enumerable.Range(0, ins).Sum(i => (double)v[0][(((row * blocks) + block) * ins) + i] * v[1][(((block * ins) + i) * outs) + (column % outs)]);
+        }),
+    ];
+
+    private static double[] Divided(float[] x, float[]? logFloor, int width) =>
+        [.. x.Chunk(width).SelectMany((r, h) => r[..^1].Select(e => e / (Math.Max(Math.Abs(r[^1]), logFloor is null ? 0 : Math.Exp(logFloor[h])) + 0.1)))];
+
+    private static float[] Centered(float[] x, int group) => [.. x.Chunk(group).SelectMany(g => g.Select(e => e - g.Average()))];
 
     private static Row Map(string name, Func<Tensor, Tensor> run, Func<double, double> f) =>
         new(name, [S], t => run(t[0]), v => [.. v[0].Select(x => f(x))]);
