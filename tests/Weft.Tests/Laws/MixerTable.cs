@@ -10,6 +10,8 @@ namespace Weft.Tests.Laws;
 /// <param name="Grows">Whether the state grows with the tokens seen: a cache, not a summary.</param>
 /// <param name="Kinked">Whether a slope jumps somewhere: derivatives by differences then take a tenth of the step.</param>
 public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool Kinked = false)
+/// <param name="LearnedStart">Whether the state before the first token is learned.</param>
+public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool LearnedStart = false)
 {
     public override string ToString() => Block;
 
@@ -104,10 +106,10 @@ public static class MixerTable
         new("s5[state=12, blocks=1, rule=bilinear]", 48, 16),
         new("h3[state=6, shift=5]", 32, 16),
         new("h3[state=4, shift=4, head-dim=4]", 32, 16),
+        new("ttt-linear[head-dim=8, mini-batch=4]", 32, 16, LearnedStart: true),
+        new("ttt-linear[head-dim=12, mini-batch=5, base-rate=2, rope-theta=0]", 24, 15, LearnedStart: true),
         new("s4[state=6]", 48, 16),
         new("s4[state=4, mode=convolution, chunk=32]", 32, 32),
-        new("ttt-linear[head-dim=8]", 32, 16),
-        new("ttt-linear[head-dim=12, mini-batch=4, base-rate=2, rope-theta=0]", 24, 16),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
