@@ -107,6 +107,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(h3 swiglu)*3",
         }),
+        ["hgrn"] = new(Hgrn.Create, new()
+        {
+            Title = "HGRN",
+            Line = "gated recurrences whose forget gates are bounded from below, more so in upper layers: [expand=1]",
+            Equation = "h_t = e^{a_t} h_{t-1} + (1 - e^{a_t}) silu(i_t); e^{a_t} = c + (1 - c) sigmoid(f_t)",
+            State = "d",
+            Algorithm = "a scan, vectorised over channels",
+            Source = "arXiv 2311.04823 (section 3.2)",
+            Rate = 2e-3,
+            Preset = "(hgrn swiglu)*3",
+        }),
         ["hgrn2"] = new(Hgrn2.Create, new()
         {
             Title = "HGRN-2",
@@ -217,6 +228,28 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "mlstm*6",
         }),
+        ["mingru"] = new(MinGru.Create, new()
+        {
+            Title = "minGRU",
+            Line = "a GRU whose gate looks at the input only: [expand=2]",
+            Equation = "h_t = (1 - z_t) h_{t-1} + z_t g(c_t)",
+            State = "2 d",
+            Algorithm = "a scan, vectorised over channels",
+            Source = "arXiv 2410.01201 (section 3.1, appendix B)",
+            Rate = 2e-3,
+            Preset = "(mingru swiglu)*3",
+        }),
+        ["minlstm"] = new(MinLstm.Create, new()
+        {
+            Title = "minLSTM",
+            Line = "an LSTM whose gates look at the input only and sum to one: [expand=2]",
+            Equation = "h_t = f_t / (f_t + i_t) h_{t-1} + i_t / (f_t + i_t) g(c_t)",
+            State = "2 d",
+            Algorithm = "a scan, vectorised over channels",
+            Source = "arXiv 2410.01201 (section 3.2, appendix B)",
+            Rate = 2e-3,
+            Preset = "(minlstm swiglu)*3",
+        }),
         ["retnet"] = new(RetNet.Create, new()
         {
             Title = "RetNet",
@@ -260,6 +293,28 @@ public static partial class BlockTable
             Source = "arXiv 2111.00396 (equations 3 and 6, theorem 1, appendix C)",
             Rate = 1e-3,
             Preset = "s4*6",
+        }),
+        ["rg-lru"] = new(RgLru.Create, new()
+        {
+            Title = "RG-LRU",
+            Line = "Griffin's recurrent block, a gated real-diagonal recurrence of unit variance: [d-rnn=128, heads=8]",
+            Equation = "h_t = a_t h_{t-1} + sqrt(1 - a_t^2) (i_t u_t); log a_t = -8 softplus(L) r_t",
+            State = "4 d_rnn",
+            Algorithm = "a scan, vectorised over channels",
+            Source = "arXiv 2402.19427 (equations 1 to 4)",
+            Rate = 2e-3,
+            Preset = "(rg-lru swiglu)*3",
+        }),
+        ["rwkv4"] = new(Rwkv4.Create, new()
+        {
+            Title = "RWKV-4",
+            Line = "the time mix of RWKV-4: a decaying average weighted by e^key, channel by channel",
+            Equation = "o_t = (n_{t-1} + e^{u + k_t} v_t) / (d_{t-1} + e^{u + k_t}); n_t = e^w n_{t-1} + e^{k_t} v_t; d_t = e^w d_{t-1} + e^{k_t}",
+            State = "3 d",
+            Algorithm = "a scan of the average n / d and log d, vectorised over channels",
+            Source = "arXiv 2305.13048 (equations 11 to 19, appendix D)",
+            Rate = 2e-3,
+            Preset = "(rwkv4 swiglu)*3",
         }),
         ["s4d"] = new(S4d.Create, new()
         {

@@ -213,6 +213,9 @@ internal enum UnaryKind
     Tanh,
     Relu,
     Gelu,
+    Expm1,
+    LogSigmoid,
+    ShiftedPositive,
     EluPlusOne,
     Reciprocal,
 }

@@ -26,7 +26,7 @@ public static class RunningMaximum
             outputs.Add(m);
         }
 
-        return (OverTime.Join(outputs), m!.Reshape(new Shape(f.Shape[0], f.Shape.Columns)));
+        return (Definitions.Join(outputs), m!.Reshape(new Shape(f.Shape[0], f.Shape.Columns)));
     }
 
     /// <summary>The same as one operation: what mixers use. See <see cref="Ops.MaxPlus"/>.</summary>

@@ -8,40 +8,65 @@ namespace Weft.Tensors.Cpu;
 /// </summary>
 public sealed unsafe partial class CpuDevice
 {
-    internal override void DiagonalRecurrence(Tensor x, Tensor logDecay, Tensor? initial, Tensor h, Tensor final)
+    internal override void DiagonalRecurrence(in DiagonalInputs inputs, Tensor h, Tensor final)
     {
-        DiagonalJob job = new()
+        switch (inputs.Input)
         {
-            Cut = new ChannelBlocks(h.Shape, Pool.Workers),
-            X = new Strided(x),
-            A = new Strided(logDecay),
-            H = new Strided(h),
-            Initial = new Strided(initial),
-            Final = new Strided(final),
-        };
-        Pool.RunWide(ref job, job.Cut.Count);
+            case DiagonalInput.Complement: Diagonal<ComplementWeight>(inputs, h, final); break;
+            case DiagonalInput.UnitVariance: Diagonal<UnitVarianceWeight>(inputs, h, final); break;
+            default: Diagonal<WholeWeight>(inputs, h, final); break;
+        }
+
         CountFlops(h.Shape[0] * Ops.DiagonalRecurrenceFlops(h.Shape[1], h.Shape.Columns));
     }
 
-    internal override void DiagonalRecurrenceBackward(Tensor logDecay, Tensor? initial, Tensor h, Tensor? dh, Tensor? dfinal,
+    internal override void DiagonalRecurrenceBackward(in DiagonalInputs inputs, Tensor h, Tensor? dh, Tensor? dfinal,
         GradTarget dx, GradTarget dlogDecay, GradTarget dinitial)
     {
-        var cut = new ChannelBlocks(h.Shape, Pool.Workers);
-        DiagonalBackwardJob job = new()
+        switch (inputs.Input)
         {
-            Cut = cut,
-            A = new Strided(logDecay),
+            case DiagonalInput.Complement: DiagonalBackward<ComplementWeight>(inputs, h, dh, dfinal, dx, dlogDecay, dinitial); break;
+            case DiagonalInput.UnitVariance: DiagonalBackward<UnitVarianceWeight>(inputs, h, dh, dfinal, dx, dlogDecay, dinitial); break;
+            default: DiagonalBackward<WholeWeight>(inputs, h, dh, dfinal, dx, dlogDecay, dinitial); break;
+        }
+
+        CountFlops(h.Shape[0] * 2 * Ops.DiagonalRecurrenceFlops(h.Shape[1], h.Shape.Columns));
+    }
+
+    private void Diagonal<W>(in DiagonalInputs inputs, Tensor h, Tensor final) where W : struct, IDecayWeight
+    {
+        DiagonalJob<W> job = new()
+        {
+            Cut = new ChannelBlocks(h.Shape, Pool.Workers),
+            X = new Strided(inputs.X),
+            A = new Strided(inputs.LogDecay),
             H = new Strided(h),
-            Initial = new Strided(initial),
+            Initial = new Strided(inputs.Initial),
+            Final = new Strided(final),
+            Restart = inputs.Restart,
+        };
+        Pool.RunWide(ref job, job.Cut.Count);
+    }
+
+    private void DiagonalBackward<W>(in DiagonalInputs inputs, Tensor h, Tensor? dh, Tensor? dfinal,
+        GradTarget dx, GradTarget dlogDecay, GradTarget dinitial) where W : struct, IDecayWeight
+    {
+        DiagonalBackwardJob<W> job = new()
+        {
+            Cut = new ChannelBlocks(h.Shape, Pool.Workers),
+            X = new Strided(inputs.X),
+            A = new Strided(inputs.LogDecay),
+            H = new Strided(h),
+            Initial = new Strided(inputs.Initial),
             Dh = new Strided(dh),
             DFinal = new Strided(dfinal),
             ToX = new Strided(dx),
             ToA = new Strided(dlogDecay),
             ToInitial = new Strided(dinitial),
             Carried = new Strided(Shared((long)h.Shape[0] * h.Shape.Columns), h.Shape.Columns),
+            Restart = inputs.Restart,
         };
-        Pool.RunWide(ref job, cut.Count);
-        CountFlops(h.Shape[0] * 2 * Ops.DiagonalRecurrenceFlops(h.Shape[1], h.Shape.Columns));
+        Pool.RunWide(ref job, job.Cut.Count);
     }
 
     internal override void MaxPlus(Tensor f, Tensor i, Tensor? initial, Tensor m, Tensor final)
@@ -112,10 +137,58 @@ public sealed unsafe partial class CpuDevice
         }
     }
 
-    private struct DiagonalJob : IWideJob
+    /// <summary>What an input is multiplied by, as a function of the log decay a; with a decay at hand.</summary>
+    private interface IDecayWeight
+    {
+        /// <summary>e^a, and the weight w.</summary>
+        static abstract (V Decay, V Weight) Of<S, V>(V a) where S : struct, ISimd<V> where V : unmanaged;
+
+        /// <summary>dw / da.</summary>
+        static abstract V Slope<S, V>(V decay, V weight) where S : struct, ISimd<V> where V : unmanaged;
+    }
+
+    private readonly struct WholeWeight : IDecayWeight
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static (V Decay, V Weight) Of<S, V>(V a) where S : struct, ISimd<V> where V : unmanaged => (Simd.Exp<S, V>(a), S.Create(1));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Slope<S, V>(V decay, V weight) where S : struct, ISimd<V> where V : unmanaged => S.Zero;
+    }
+
+    private readonly struct ComplementWeight : IDecayWeight
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static (V Decay, V Weight) Of<S, V>(V a) where S : struct, ISimd<V> where V : unmanaged
+        {
+            V weight = S.Sub(S.Zero, Simd.Expm1<S, V>(a, out V decay));
+            return (decay, weight);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Slope<S, V>(V decay, V weight) where S : struct, ISimd<V> where V : unmanaged => S.Sub(S.Zero, decay);
+    }
+
+    // w = sqrt(1 - e^2a) = sqrt((1 - e^a)(1 + e^a)); dw/da = -e^2a / w, w not below 0.0005: the root's slope 1 / (2 w) is at most 1000.
+    private readonly struct UnitVarianceWeight : IDecayWeight
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static (V Decay, V Weight) Of<S, V>(V a) where S : struct, ISimd<V> where V : unmanaged
+        {
+            V u = Simd.Expm1<S, V>(a, out V decay);
+            return (decay, S.Sqrt(S.Mul(S.Sub(S.Zero, u), S.Add(decay, S.Create(1)))));
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Slope<S, V>(V decay, V weight) where S : struct, ISimd<V> where V : unmanaged =>
+            S.Div(S.Mul(S.Sub(S.Zero, decay), decay), S.Max(weight, S.Create(0.0005f)));
+    }
+
+    private struct DiagonalJob<W> : IWideJob where W : struct, IDecayWeight
     {
         public ChannelBlocks Cut;
         public Strided X, A, H, Initial, Final;
+        public bool Restart;
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
@@ -127,13 +200,16 @@ public sealed unsafe partial class CpuDevice
             for (int t = 0; t < Cut.Time; t++)
             {
                 float* x = xs[t], a = decays[t], h = hs[t];
+                bool restart = Restart && t == 0;
                 for (int c = 0; c < length; c += S.Count)
                 {
                     int n = length - c;
                     V value = NormJob.Load<S, V>(x + c, n);
-                    if (before != null)
+                    if (!restart)
                     {
-                        value = S.Fma(Simd.Exp<S, V>(NormJob.Load<S, V>(a + c, n)), NormJob.Load<S, V>(before + c, n), value);
+                        (V decay, V weight) = W.Of<S, V>(NormJob.Load<S, V>(a + c, n));
+                        value = S.Mul(weight, value);
+                        value = before == null ? value : S.Fma(decay, NormJob.Load<S, V>(before + c, n), value);
                     }
 
                     NormJob.Store<S, V>(value, h + c, n);
@@ -147,43 +223,56 @@ public sealed unsafe partial class CpuDevice
     }
 
     /// <summary>
-    /// With g_t the gradient of h_t, what comes from t + 1 included: dx_t = g_t, da_t = g_t exp(a_t) h_{t-1}, and exp(a_t) g_t goes on to t - 1.
+    /// With g_t the gradient of h_t, what comes from t + 1 included: dx_t = w g_t, da_t = g_t (exp(a_t) h_{t-1} + w' x_t), and
+    /// exp(a_t) g_t goes on to t - 1.
     /// </summary>
-    private struct DiagonalBackwardJob : IWideJob
+    private struct DiagonalBackwardJob<W> : IWideJob where W : struct, IDecayWeight
     {
         public ChannelBlocks Cut;
-        public Strided A, H, Initial, Dh, DFinal, ToX, ToA, ToInitial, Carried;
+        public Strided X, A, H, Initial, Dh, DFinal, ToX, ToA, ToInitial, Carried;
+        public bool Restart;
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
             (int batch, int from, int length) = Cut[index];
             long row = (long)batch * Cut.Time;
-            Strided decays = A.From(row, from), hs = H.From(row, from), dhs = Dh.From(row, from), toX = ToX.From(row, from), toA = ToA.From(row, from);
+            Strided xs = X.From(row, from), decays = A.From(row, from), hs = H.From(row, from), dhs = Dh.From(row, from);
+            Strided toX = ToX.From(row, from), toA = ToA.From(row, from);
             float* carried = Carried[batch] + from, initial = Initial.IsNone ? null : Initial[batch] + from;
             EndState(DFinal.IsNone ? null : DFinal[batch] + from, carried, length, 0);
             for (int t = Cut.Time - 1; t >= 0; t--)
             {
-                float* a = decays[t], before = t > 0 ? hs[t - 1] : initial;
+                float* x = xs[t], a = decays[t], before = t > 0 ? hs[t - 1] : initial, dh = dhs.IsNone ? null : dhs[t];
+                bool restart = Restart && t == 0;
                 for (int c = 0; c < length; c += S.Count)
                 {
                     int n = length - c;
                     V g = NormJob.Load<S, V>(carried + c, n);
-                    if (!dhs.IsNone)
+                    if (dh != null)
                     {
-                        g = S.Add(g, NormJob.Load<S, V>(dhs[t] + c, n));
+                        g = S.Add(g, NormJob.Load<S, V>(dh + c, n));
                     }
 
-                    V back = S.Mul(Simd.Exp<S, V>(NormJob.Load<S, V>(a + c, n)), g);
+                    V dx = g, da = S.Zero, back = S.Zero;
+                    if (!restart)
+                    {
+                        (V decay, V weight) = W.Of<S, V>(NormJob.Load<S, V>(a + c, n));
+                        back = S.Mul(decay, g);
+                        dx = S.Mul(weight, g);
+                        da = S.Mul(S.Mul(W.Slope<S, V>(decay, weight), NormJob.Load<S, V>(x + c, n)), g);
+                        da = before == null ? da : S.Fma(back, NormJob.Load<S, V>(before + c, n), da);
+                    }
+
                     NormJob.Store<S, V>(back, carried + c, n);
                     if (!toX.IsNone)
                     {
-                        NormJob.Put<S, V>(g, toX[t] + c, n, toX.Add);
+                        NormJob.Put<S, V>(dx, toX[t] + c, n, toX.Add);
                     }
 
                     if (!toA.IsNone)
                     {
-                        NormJob.Put<S, V>(before == null ? S.Zero : S.Mul(back, NormJob.Load<S, V>(before + c, n)), toA[t] + c, n, toA.Add);
+                        NormJob.Put<S, V>(da, toA[t] + c, n, toA.Add);
                     }
                 }
             }

@@ -16,6 +16,14 @@ internal static unsafe partial class Simd
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Exp<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged
     {
+        (V small, V n) = ExpReduced<S, V>(x);
+        return S.Scale(S.Add(small, S.Create(1f)), n);
+    }
+
+    /// <summary>e^x = 2^n (1 + p): p and n.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (V P, V N) ExpReduced<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged
+    {
         // e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln(2)/2. Adding 1.5 * 2^23 rounds to an integer; ln 2 is split so that n * high is exact.
         V magic = S.Create(12582912f);
         x = S.Max(S.Create(-104f), S.Min(S.Create(89f), x)); // x second: NaN passes
@@ -27,8 +35,20 @@ internal static unsafe partial class Simd
         q = S.Fma(q, r, S.Create(0.0416665561f));
         q = S.Fma(q, r, S.Create(0.166665763f));
         q = S.Fma(q, r, S.Create(0.5f));
-        V p = S.Add(S.Fma(S.Mul(r, r), q, r), S.Create(1f));
-        return S.Scale(p, n);
+        return (S.Fma(S.Mul(r, r), q, r), n);
+    }
+
+    /// <summary>
+    /// e^x - 1 within 3 ulp for x up to 0 (6e-8 of it, not of 1, where it is small), and e^x as <see cref="Exp{S, V}"/> gives it: both at
+    /// the price of one. Made for decays: x is not above 88.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Expm1<S, V>(V x, out V exp) where S : struct, ISimd<V> where V : unmanaged
+    {
+        (V small, V n) = ExpReduced<S, V>(x);
+        V one = S.Create(1f);
+        exp = S.Scale(S.Add(small, one), n);
+        return S.SelectLess(S.Abs(x), S.Create(0.34657359f), small, S.Sub(exp, one)); // below ln(2)/2, n is 0
     }
 
     /// <summary>1 / (1 + e^-x) within 3 ulp above -87; 0 below -88.73 (the exact value is subnormal there).</summary>

@@ -3,24 +3,27 @@ namespace Weft.Tensors;
 public static partial class Ops
 {
     /// <summary>
-    /// A real diagonal recurrence: for every channel, h_t = exp(a_t) h_{t-1} + x_t. Token by token, so that pieces of a sequence give the
-    /// same bits as the whole. Inputs may be column views.
+    /// A real diagonal recurrence: for every channel, h_t = exp(a_t) h_{t-1} + w(a_t) x_t, where w is 1, 1 - exp(a) or
+    /// sqrt(1 - exp(2 a)), computed without cancellation. Token by token, so that pieces of a sequence give the same bits as the whole.
+    /// Inputs may be column views.
     /// </summary>
-    /// <param name="x">What is added [B,T,C].</param>
-    /// <param name="logDecay">a [B,T,C], as a rule not positive; -infinity forgets what was before.</param>
+    /// <param name="x">What enters [B,T,C].</param>
+    /// <param name="logDecay">a [B,T,C], not positive unless <paramref name="input"/> is whole; -infinity forgets what was before.</param>
     /// <param name="initial">The state before the first token [B,C]; null for zeros.</param>
+    /// <param name="input">The weight w.</param>
+    /// <param name="restart">Whether the first token's a counts as -infinity, whatever it is: then h_0 = x_0 for every w.</param>
     /// <returns>
     /// h [B,T,C] and the state after the last token [B,C]: <paramref name="initial"/> itself, overwritten, when the tape does not record
     /// and it is given; else a tensor of the tape.
     /// </returns>
-    public static (Tensor H, Tensor Final) DiagonalRecurrence(Tensor x, Tensor logDecay, Tensor? initial)
+    public static (Tensor H, Tensor Final) DiagonalRecurrence(Tensor x, Tensor logDecay, Tensor? initial, DiagonalInput input = DiagonalInput.Whole, bool restart = false)
     {
         (Tape tape, Tensor h, Tensor final) = ChannelOutputs("DiagonalRecurrence", x, logDecay, initial);
-        tape.Device.DiagonalRecurrence(x, logDecay, initial, h, final);
+        var inputs = new DiagonalInputs(x, logDecay, initial, input, restart);
+        tape.Device.DiagonalRecurrence(inputs, h, final);
         if (Records(tape, x, logDecay, initial))
         {
-            DiagonalRecurrenceNode node = tape.Record<DiagonalRecurrenceNode>(h, final);
-            (node.X, node.LogDecay, node.Initial) = (x, logDecay, initial);
+            tape.Record<DiagonalRecurrenceNode>(h, final).Inputs = inputs;
         }
 
         return (h, final);
@@ -28,12 +31,11 @@ public static partial class Ops
 
     private sealed class DiagonalRecurrenceNode : Node
     {
-        internal Tensor X = null!, LogDecay = null!;
-        internal Tensor? Initial;
+        internal DiagonalInputs Inputs;
 
         internal override void Backward(Tape tape) => tape.Device.DiagonalRecurrenceBackward(
-            LogDecay, Initial, Output, Output.GradToRead, FinalState!.GradToRead,
-            GradTarget.Of(X, tape), GradTarget.Of(LogDecay, tape), GradTarget.Of(Initial, tape));
+            Inputs, Output, Output.GradToRead, FinalState!.GradToRead,
+            GradTarget.Of(Inputs.X, tape), GradTarget.Of(Inputs.LogDecay, tape), GradTarget.Of(Inputs.Initial, tape));
     }
 
     /// <summary>The FLOPs that <see cref="DiagonalRecurrence"/> counts forward for one sequence of <paramref name="tokens"/> tokens.</summary>
@@ -84,4 +86,20 @@ public static partial class Ops
         Tape tape = TapeOf(a, b, initial);
         return (tape, tape.Empty(a.Shape), initial is not null && !tape.Recording ? initial : tape.Empty(state));
     }
+}
+
+/// <summary>What an input of a diagonal recurrence is multiplied by, given its token's log decay a.</summary>
+public enum DiagonalInput
+{
+    /// <summary>1.</summary>
+    Whole,
+
+    /// <summary>1 - exp(a): the state is a moving average of the inputs (minGRU, minLSTM).</summary>
+    Complement,
+
+    /// <summary>
+    /// sqrt(1 - exp(2 a)): independent inputs of variance 1 give a state of variance 1 (RG-LRU, arXiv 2402.19427, equation 4). The
+    /// root's slope is taken as 1000 where it is steeper, as in the authors' code.
+    /// </summary>
+    UnitVariance,
 }

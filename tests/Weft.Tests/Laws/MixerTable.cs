@@ -8,7 +8,8 @@ namespace Weft.Tests.Laws;
 /// <param name="Width">The model's width.</param>
 /// <param name="Grid">The chunk grid: pieces that end on it give identical bits.</param>
 /// <param name="Grows">Whether the state grows with the tokens seen: a cache, not a summary.</param>
-public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false)
+/// <param name="Kinked">Whether a slope jumps somewhere: derivatives by differences then take a tenth of the step.</param>
+public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool Kinked = false)
 {
     public override string ToString() => Block;
 
@@ -70,6 +71,13 @@ public static class MixerTable
         new("mamba3[state=12, head-dim=16, expand=1, rank=4, chunk=4]", 32, 4),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
+        new("rg-lru[d-rnn=48, heads=4]", 32, 16),
+        new("rg-lru[d-rnn=20, heads=2, conv=3]", 16, 16),
+        new("hgrn", 32, 16),
+        new("hgrn[expand=2, lower-bound=0.6]", 24, 16),
+        new("mingru", 32, 16, Kinked: true),
+        new("minlstm[expand=1]", 40, 16, Kinked: true),
+        new("rwkv4", 40, 16),
         new("gla[heads=2, chunk=32]", 32, 32),
         new("gla[heads=3, expand-k=0.75, expand-v=1.5, gate-rank=5, gate-root=4, chunk=20, norm-epsilon=0.01]", 24, 20),
         new("gsa[heads=2, slots=9, chunk=32]", 32, 32),

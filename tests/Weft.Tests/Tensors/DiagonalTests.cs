@@ -37,6 +37,16 @@ public sealed class DiagonalTests : IDisposable
         Assert.Equal(0, a.Grad!.ToArray()[0]);
     }
 
+    [Fact]
+    public void TheRootsSlopeIsBounded()
+    {
+        using var tape = new Tape(device);
+        Tensor a = device.Of([0, -1e-9f, -0.5f], new Shape(1, 3, 1)).WithGrad();
+        (Tensor h, Tensor _) = Ops.DiagonalRecurrence(tape.Of([1, 1, 1], new Shape(1, 3, 1)), Ops.Copy(a, tape), null, DiagonalInput.UnitVariance);
+        tape.Backward(Ops.Sum(Ops.Slice(h, 1, 0, 1)));
+        Assert.Equal(-2000, a.Grad!.ToArray()[0], 1e-2); // 2 e^2a times at most 1000
+    }
+
     /// <summary>Both inputs as columns of one tensor, and as one and the same tensor: the same as copies, gradients included.</summary>
     [Theory]
     [InlineData(5, 5)] // between vectors and whole ones
