@@ -19,6 +19,17 @@ public static partial class BlockTable
             Source = "arXiv 1706.03762 (section 3.2), 2104.09864 (RoPE), 2305.13245 (grouped queries), 2108.12409 (ALiBi), 2402.01032 (Hard-ALiBi)",
             Rate = 1e-3,
         }),
+        ["block-sparse-attention"] = new(BlockSparseAttention.Create, new()
+        {
+            Title = "Block-sparse attention",
+            Line = "softmax attention to a fixed number of blocks, which each query chooses: [block-size=64, budget=1024]",
+            Equation = "o_t = sum_s softmax_s(q_t . k_s / sqrt(d)) v_s over the first, the last and the chosen blocks: those of the largest q_t . mean(k)",
+            State = "2 x tokens x kv-heads x head-dim + blocks x kv-heads x head-dim",
+            Algorithm = "the queries of a block together, a block of keys at a time with those that see it, with an online softmax",
+            Source = "arXiv 2504.17768 (block-sparse), 2407.02490 (MInference), 2406.10774 (Quest), 2502.13189 (choice by each query)",
+            Rate = 1e-3,
+            Preset = "(block-sparse-attention[heads=2, block-size=16, budget=128] swiglu)*3",
+        }),
         ["deltanet"] = new(DeltaNet.Create, new()
         {
             Title = "DeltaNet",
@@ -26,7 +37,7 @@ public static partial class BlockTable
             Equation = "S_t = (I - b_t k_t k_t^T) S_{t-1} + b_t k_t v_t^T; o_t = S_t^T q_t / sqrt(d_h)",
             State = "d d_h + 3 (3 d), d_h = d / H",
             Algorithm = "chunks of 64 by one triangular system (arXiv 2406.06484)",
-            Source = "arXiv 2406.06484 (section 3), 2102.11174 (equations 24, 25)",
+            Source = "arXiv 2406.06484 (section 3), 2102.11174 (section 4.2)",
             Rate = 1e-3,
             Preset = "(deltanet swiglu)*3",
         }),
@@ -129,6 +140,17 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(hgrn2 swiglu)*3",
         }),
+        ["hyena"] = new(Hyena.Create, new()
+        {
+            Title = "Hyena",
+            Line = "long convolutions with filters made by a small network, and gates: [length=2048, order=3]",
+            Equation = "v <- h_n * (x_n v) + D_n x_n v for n = N-1 .. 1; y = x_0 v; h = window MLP(positions)",
+            State = "(N - 1) x tokens (at most the filters' length) x d + 2 (N + 1) d",
+            Algorithm = "Fourier transforms of blocks of an eighth of the filters' length",
+            Source = "arXiv 2302.10866 (definition 3.1, equations 4 to 7)",
+            Rate = 1e-3,
+            Preset = "(hyena swiglu)*3",
+        }),
         ["kda"] = new(KimiDelta.Create, new()
         {
             Title = "Kimi delta attention",
@@ -217,17 +239,6 @@ public static partial class BlockTable
             Rate = 2e-3,
             Preset = "mamba3[state=64]*6",
         }),
-        ["mlstm"] = new(MLstm.Create, new()
-        {
-            Title = "mLSTM",
-            Line = "xLSTM's matrix memory with exponential gates: [heads=4, expand=2]",
-            Equation = "C_t = f_t C_{t-1} + i_t k_t v_t^T; n_t = f_t n_{t-1} + i_t k_t; h_t = C_t^T q_t / max(|n_t . q_t|, 1)",
-            State = "4 d^2 / H + 8 d + H",
-            Algorithm = "chunks of 64 as matrix products after a running maximum that keeps the gates in range",
-            Source = "arXiv 2405.04517 (equations 15, 19-27; figure 10)",
-            Rate = 1e-3,
-            Preset = "mlstm*6",
-        }),
         ["mingru"] = new(MinGru.Create, new()
         {
             Title = "minGRU",
@@ -250,6 +261,17 @@ public static partial class BlockTable
             Rate = 2e-3,
             Preset = "(minlstm swiglu)*3",
         }),
+        ["mlstm"] = new(MLstm.Create, new()
+        {
+            Title = "mLSTM",
+            Line = "xLSTM's matrix memory with exponential gates: [heads=4, expand=2]",
+            Equation = "C_t = f_t C_{t-1} + i_t k_t v_t^T; n_t = f_t n_{t-1} + i_t k_t; h_t = C_t^T q_t / max(|n_t . q_t|, 1)",
+            State = "4 d^2 / H + 8 d + H",
+            Algorithm = "chunks of 64 as matrix products after a running maximum that keeps the gates in range",
+            Source = "arXiv 2405.04517 (equations 15, 19-27; figure 10)",
+            Rate = 1e-3,
+            Preset = "mlstm*6",
+        }),
         ["retnet"] = new(RetNet.Create, new()
         {
             Title = "RetNet",
@@ -260,39 +282,6 @@ public static partial class BlockTable
             Source = "arXiv 2307.08621 (equations 3-8)",
             Rate = 1e-3,
             Preset = "(retnet swiglu)*3",
-        }),
-        ["rwkv6"] = new(Rwkv6.Create, new()
-        {
-            Title = "RWKV-6",
-            Line = "Finch's time mixing: a decay per key channel, a bonus for the token itself, a token shift that depends on it: [head-dim=32]",
-            Equation = "S_t = diag(e^{g_t}) S_{t-1} + k_t v_t^T; o_t = (S_{t-1} + diag(u) k_t v_t^T)^T r_t; g = -e^{w}",
-            State = "d N + d",
-            Algorithm = "chunks of 64, pairs by blocks of 16, a recurrence between them",
-            Source = "arXiv 2404.05892 (equations 14 to 19)",
-            Rate = 1e-3,
-            Preset = "(rwkv6 swiglu)*3",
-        }),
-        ["rwkv7"] = new(Rwkv7.Create, new()
-        {
-            Title = "RWKV-7 time mixing",
-            Line = "the delta rule with decays and learning rates per channel, and a token shift: [heads=4]",
-            Equation = "S_t = diag(e^{g_t}) S_{t-1} - (kappa_t a_t)(kappa_t^T S_{t-1}) + k_t v_t^T; o_t = S_t^T r_t",
-            State = "d d_h + d, d_h = d / H",
-            Algorithm = "chunks of 64 by decayed scores and one triangular system",
-            Source = "arXiv 2503.14456 (equation 17, section 4)",
-            Rate = 1e-3,
-            Preset = "(rwkv7 swiglu)*3",
-        }),
-        ["s4"] = new(S4.Create, new()
-        {
-            Title = "S4",
-            Line = "a state space for each channel, HiPPO's, diagonal plus low rank: [state=64, mode=recurrent]",
-            Equation = "h' = (diag(a) - p p*) h + b x, bilinear; y = 2 Re(C h) + D x",
-            State = "N d",
-            Algorithm = "a fused scan; or blocks of 64 as convolutions, the state between them",
-            Source = "arXiv 2111.00396 (equations 3 and 6, theorem 1, appendix C)",
-            Rate = 1e-3,
-            Preset = "s4*6",
         }),
         ["rg-lru"] = new(RgLru.Create, new()
         {
@@ -315,6 +304,39 @@ public static partial class BlockTable
             Source = "arXiv 2305.13048 (equations 11 to 19, appendix D)",
             Rate = 2e-3,
             Preset = "(rwkv4 swiglu)*3",
+        }),
+        ["rwkv6"] = new(Rwkv6.Create, new()
+        {
+            Title = "RWKV-6",
+            Line = "Finch's time mixing: a decay per key channel, a bonus for the token itself, a token shift that depends on it: [head-dim=32]",
+            Equation = "S_t = diag(e^{g_t}) S_{t-1} + k_t v_t^T; o_t = (S_{t-1} + diag(u) k_t v_t^T)^T r_t; g = -e^{w}",
+            State = "d N + d",
+            Algorithm = "chunks of 64, pairs by blocks of 16, a recurrence between them",
+            Source = "arXiv 2404.05892 (equations 14 to 19)",
+            Rate = 1e-3,
+            Preset = "(rwkv6 swiglu)*3",
+        }),
+        ["rwkv7"] = new(Rwkv7.Create, new()
+        {
+            Title = "RWKV-7 time mixing",
+            Line = "the delta rule with decays and learning rates per channel, and a token shift: [heads=4]",
+            Equation = "S_t = diag(e^{g_t}) S_{t-1} - (kappa_t a_t)(kappa_t^T S_{t-1}) + k_t v_t^T; o_t = S_t^T r_t",
+            State = "d d_h + d, d_h = d / H",
+            Algorithm = "chunks of 64 by decayed scores and one triangular system",
+            Source = "arXiv 2503.14456 (section 4)",
+            Rate = 1e-3,
+            Preset = "(rwkv7 swiglu)*3",
+        }),
+        ["s4"] = new(S4.Create, new()
+        {
+            Title = "S4",
+            Line = "a state space for each channel, HiPPO's, diagonal plus low rank: [state=64, mode=recurrent]",
+            Equation = "h' = (diag(a) - p p*) h + b x, bilinear; y = 2 Re(C h) + D x",
+            State = "N d",
+            Algorithm = "a fused scan; or blocks of 64 as convolutions, the state between them",
+            Source = "arXiv 2111.00396 (equations 3 and 6, theorem 1, appendix C)",
+            Rate = 1e-3,
+            Preset = "s4*6",
         }),
         ["s4d"] = new(S4d.Create, new()
         {
@@ -358,6 +380,17 @@ public static partial class BlockTable
             Algorithm = "token by token",
             Source = "arXiv 2002.05202",
             Rate = 2e-3,
+        }),
+        ["ttt-linear"] = new(Ttt.Create, new()
+        {
+            Title = "TTT-Linear",
+            Line = "a linear model as state, trained by gradient descent as it reads: [mini-batch=16, head-dim=64]",
+            Equation = "W_t = W_0 - step_t sum_s rate_s k_s^T g_s, g the gradient of |norm(k W_0) - (v - k)|^2 / 2; o_t = q_t + norm(q_t W_t)",
+            State = "2 d (D + 1), heads of D",
+            Algorithm = "mini-batches of 16 as matrix products (the dual form), one after the other",
+            Source = "arXiv 2407.04620 (equations 4 to 6, sections 2.4 to 2.7)",
+            Rate = 1e-3,
+            Preset = "(ttt-linear[head-dim=32] swiglu)*3",
         }),
     };
 }

@@ -15,7 +15,7 @@ public sealed class TokenCache : StateSlot, IDisposable
     private const int RoomToMeasure = 4096;
 
     private readonly Device device;
-    private readonly int batch, window, mostRows;
+    private readonly int batch, window, mostRows, span;
     private readonly bool learned;
     private readonly (string Name, int Width)[] parts;
     private readonly Tensor?[] memory; // of each part [B, rows, width]; the token at position p lies in row p mod rows
@@ -31,11 +31,11 @@ public sealed class TokenCache : StateSlot, IDisposable
     /// <summary>
     /// Makes an empty cache for <paramref name="parts"/>: the keys, then - where there are any - the values and the log forget gates.
     /// Content that is not <paramref name="learned"/> (computed from what another slot remembers, by steps that gradients do not pass)
-    /// is none of the state's <see cref="Tensors"/>.
+    /// is none of the state's <see cref="Tensors"/>. A row may stand for a <paramref name="span"/> of tokens, which then count as one here.
     /// </summary>
-    public TokenCache(Device device, string name, int batch, IReadOnlyList<(string Name, int Width)> parts, int window = 0, bool learned = true) : base(name)
+    public TokenCache(Device device, string name, int batch, IReadOnlyList<(string Name, int Width)> parts, int window = 0, bool learned = true, int span = 1) : base(name)
     {
-        (this.device, this.batch, this.window, this.learned) = (device, batch, window, learned);
+        (this.device, this.batch, this.window, this.learned, this.span) = (device, batch, window, learned, span);
         this.parts = [.. parts];
         (memory, onTape) = (new Tensor?[parts.Count], new Tensor?[parts.Count]);
 
@@ -224,9 +224,10 @@ public sealed class TokenCache : StateSlot, IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(tokens, MaxPosition);
         Clear();
-        Reserve(tokens + RoomToMeasure);
-        Position = tokens;
-        if (memory[0] is null || tokens == 0)
+        long rows = tokens / span;
+        Reserve(rows + RoomToMeasure);
+        Position = rows;
+        if (rows == 0)
         {
             return;
         }

@@ -34,6 +34,12 @@ public abstract partial class Device : IDisposable
     /// <summary>Adds a kernel's work to <see cref="Flops"/>.</summary>
     protected internal void CountFlops(long count) => Interlocked.Add(ref flops, count);
 
+    /// <summary>
+    /// Sets <see cref="Flops"/> back to what it was: after work that depends on weights alone and is kept for many tokens and sequences,
+    /// such as a filter's values, and so is part of no sequence's cost.
+    /// </summary>
+    public void ForgetFlopsSince(long before) => Interlocked.Exchange(ref flops, before);
+
     /// <summary>A tensor that owns its memory, filled with zeros.</summary>
     /// <exception cref="InputException">There is not enough memory.</exception>
     public Tensor Zeros(Shape shape)
@@ -214,10 +220,10 @@ internal enum UnaryKind
     Relu,
     Gelu,
     Expm1,
-    LogSigmoid,
     ShiftedPositive,
     EluPlusOne,
     Reciprocal,
+    Sin,
 }
 
 /// <summary>How <see cref="Device.Norm"/> normalises.</summary>

@@ -19,7 +19,7 @@ internal readonly struct LongConvPlan
 
     public LongConvPlan(int time, int length, int block, long position, int past)
     {
-        (Length, Block) = (length, block == 0 ? UsualBlock(Math.Min(length, (long)time + past)) : block);
+        (Length, Block) = (length, block == 0 ? Ops.LongConvBlock(Math.Min(length, (long)time + past)) : block);
         Last = (int)(((long)length + Block - 1) / Block);
         int into = (int)(position % Block);
         past = (int)Math.Min(past, into + ((long)Last * Block)); // what lies before that no block sees
@@ -105,7 +105,4 @@ internal readonly struct LongConvPlan
         long rising = Math.Min(outputs, Length);
         return (rising * (rising + 1) / 2) + ((outputs - rising) * Length);
     }
-
-    // An eighth of the kernel: then the products of spectra cost about a third of the transforms.
-    private static int UsualBlock(long length) => (int)Math.Max(64, BitOperations.RoundUpToPowerOf2((ulong)((length + 7) / 8)));
 }

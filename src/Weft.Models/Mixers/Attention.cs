@@ -51,20 +51,10 @@ public sealed class Attention : Mixer
         (int heads, int keyHeads, int headDim) = ReadHeads(options, builder.Width);
         int window = options.Int("window", 0, 0, 1 << 30);
         string positions = options.Choice("positions", "rope", "rope", "none", "alibi", "hard-alibi");
-        double theta = options.Real("rope-theta", positions == "rope" ? 10000 : 0, 0, 1e12);
+        float theta = ReadTheta(options, positions == "rope" ? 10000 : 0, headDim);
         if (theta > 0 && positions != "rope")
         {
             throw options.Refuse("rope-theta", $"turns nothing with positions={positions}; leave it out, or choose positions=rope");
-        }
-
-        if (theta is > 0 and < 1)
-        {
-            throw options.Refuse("rope-theta", "would turn faster for later columns; use 1 or more, as a rule 10000, or 0 for no positions");
-        }
-
-        if (theta > 0 && headDim % 2 != 0)
-        {
-            throw options.Refuse("head-dim", $"is odd, and rotary positions turn pairs of columns; use an even one, such as {headDim + 1}, or rope-theta=0");
         }
 
         int local = 0;
@@ -79,7 +69,7 @@ public sealed class Attention : Mixer
         }
 
         var sizes = new AttentionOptions(heads, keyHeads, headDim, 1 / MathF.Sqrt(headDim), window) { LocalHeads = local };
-        return new Attention(builder, sizes, (float)theta, options.Flag("bias", false), positions == "alibi");
+        return new Attention(builder, sizes, theta, options.Flag("bias", false), positions == "alibi");
     }
 
     /// <summary>Reads the heads that all kinds of attention have: <c>heads</c>, <c>kv-heads</c>, <c>head-dim</c>.</summary>
@@ -100,6 +90,23 @@ public sealed class Attention : Mixer
         }
 
         return (heads, keyHeads, headDim);
+    }
+
+    /// <summary>Reads <c>rope-theta</c>, for heads of <paramref name="headDim"/> columns.</summary>
+    internal static float ReadTheta(BlockOptions options, double usual, int headDim)
+    {
+        double theta = options.Real("rope-theta", usual, 0, 1e12);
+        if (theta is > 0 and < 1)
+        {
+            throw options.Refuse("rope-theta", "would turn faster for later columns; use 1 or more, as a rule 10000, or 0 for no positions");
+        }
+
+        if (theta > 0 && headDim % 2 != 0)
+        {
+            throw options.Refuse("head-dim", $"is odd, and rotary positions turn pairs of columns; use an even one, such as {headDim + 1}, or rope-theta=0");
+        }
+
+        return (float)theta;
     }
 
     /// <inheritdoc/>

@@ -10,9 +10,10 @@ internal static class AttentionDefinition
 {
     /// <summary>
     /// softmax(scale q k^T + bias) v of each head: q [B,T,H d]; k and v [B,S,H_kv d] hold the S - T earlier tokens and then the sequence's.
-    /// <paramref name="slopes"/> are ALiBi's, one a head.
+    /// <paramref name="slopes"/> are ALiBi's, one a head. <paramref name="sees"/>, given a sequence, a head, a query's position and an
+    /// earlier key's, or its own, may hide the key.
     /// </summary>
-    public static Tensor Run(Tensor q, Tensor k, Tensor v, AttentionOptions options, float[]? slopes = null)
+    public static Tensor Run(Tensor q, Tensor k, Tensor v, AttentionOptions options, float[]? slopes = null, Func<int, int, int, int, bool>? sees = null)
     {
         (int batch, int tokens, int keys) = (q.Shape[0], q.Shape[1], k.Shape[1]);
         (int heads, int keyHeads) = (options.Heads, options.KeyHeads);
@@ -22,7 +23,7 @@ internal static class AttentionDefinition
         Tensor kh = ByHead(k, keyHeads), vh = ByHead(v, keyHeads);
 
         Tensor scores = Ops.Affine(Ops.MatMul(qh, kh, transposeB: true), options.Scale).Reshape(new Shape(batch, heads, tokens, keys));
-        scores = Ops.Add(scores, q.Tape!.Of(Bias(tokens, keys, options, slopes), new Shape(heads, tokens, keys)));
+        scores = Ops.Add(scores, q.Tape!.Of(Bias(batch, tokens, keys, options, slopes, sees), new Shape(batch, heads, tokens, keys)));
         Tensor sums = Ops.SumTo(Ops.Exp(scores), new Shape(batch, heads, tokens, 1));
         Tensor p = Ops.Exp(Ops.Subtract(scores, Ops.Log(sums)));
 
@@ -31,14 +32,14 @@ internal static class AttentionDefinition
     }
 
     // What query t, at position keys - tokens + t, loses with key s: far more than any score where it does not see it.
-    private static float[] Bias(int tokens, int keys, AttentionOptions options, float[]? slopes)
+    private static float[] Bias(int batch, int tokens, int keys, AttentionOptions options, float[]? slopes, Func<int, int, int, int, bool>? sees)
     {
-        var bias = new float[options.Heads * tokens * keys];
+        var bias = new float[batch * options.Heads * tokens * keys];
         for (int i = 0; i < bias.Length; i++)
         {
-            (int head, int s) = (i / keys / tokens, i % keys);
+            (int sequence, int head, int s) = (i / keys / tokens / options.Heads, i / keys / tokens % options.Heads, i % keys);
             int position = keys - tokens + (i / keys % tokens), window = options.HeadWindow(head);
-            bool seen = s <= position && (window == 0 || s > position - window);
+            bool seen = s <= position && (window == 0 || s > position - window) && (sees is null || sees(sequence, head, position, s));
             bias[i] = !seen ? -1e9f : slopes is null ? 0 : -slopes[head] * (position - s);
         }
 

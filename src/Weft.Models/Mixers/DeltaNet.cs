@@ -12,8 +12,8 @@ namespace Weft.Models;
 public sealed record DeltaNetOptions(int Heads, int HeadDim, int Conv = 4, int Chunk = 64, bool NegativeEigenvalues = false);
 
 /// <summary>
-/// DeltaNet: linear attention whose memory is corrected rather than added to (Schlag, Irie and Schmidhuber, arXiv 2102.11174, equations
-/// 24 and 25), with the layer of Yang et al. (arXiv 2406.06484, section 3.3 and figure 1). With [x]_h for head h's part:
+/// DeltaNet: linear attention whose memory is corrected rather than added to (Schlag, Irie and Schmidhuber, arXiv 2102.11174, section
+/// 4.2), with the layer of Yang et al. (arXiv 2406.06484, section 3.3 and figure 1). With [x]_h for head h's part:
 /// <code>
 /// q, k, v = silu(conv(W_q x)), silu(conv(W_k x)), silu(conv(W_v x))      short causal convolutions, one per channel
 /// q, k    = [q]_h / |[q]_h|, [k]_h / |[k]_h|

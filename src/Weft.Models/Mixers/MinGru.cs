@@ -39,7 +39,7 @@ public sealed class MinGru : Mixer
     {
         var before = (MinRnnState)state;
         Tensor projected = Ops.Linear(x, inProj, inBias);
-        Tensor a = Ops.LogSigmoid(Ops.Affine(projected.Columns(0, inner), -1));
+        Tensor a = Ops.LogForgetGate(Ops.Affine(projected.Columns(0, inner), -1));
         (Tensor h, Tensor final) = DiagonalRecurrence.Fast(Ops.ShiftedPositive(projected.Columns(inner, inner)), a, before.H.Before(x.Tape!), DiagonalInput.Complement);
         before.H.After(final);
         return Ops.Linear(h, outProj);

@@ -39,8 +39,8 @@ public sealed class MinLstm : Mixer
     {
         var before = (MinRnnState)state;
         Tensor projected = Ops.Linear(x, inProj, inBias);
-        Tensor logs = Ops.LogSigmoid(projected.Columns(0, 2 * inner));
-        Tensor a = Ops.LogSigmoid(Ops.Subtract(logs.Columns(0, inner), logs.Columns(inner, inner)));
+        Tensor logs = Ops.LogForgetGate(projected.Columns(0, 2 * inner));
+        Tensor a = Ops.LogForgetGate(Ops.Subtract(logs.Columns(0, inner), logs.Columns(inner, inner)));
         (Tensor h, Tensor final) = DiagonalRecurrence.Fast(Ops.ShiftedPositive(projected.Columns(2 * inner, inner)), a, before.H.Before(x.Tape!), DiagonalInput.Complement);
         before.H.After(final);
         return Ops.Linear(h, outProj);

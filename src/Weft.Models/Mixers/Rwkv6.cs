@@ -19,7 +19,6 @@ namespace Weft.Models;
 /// </summary>
 public sealed class Rwkv6 : Mixer
 {
-    private const float NormEpsilon = 64e-5f;
     private const int Streams = 5; // r, k, v, w, g
 
     private readonly Rwkv6Options o;
@@ -81,7 +80,8 @@ public sealed class Rwkv6 : Mixer
 
     /// <summary>
     /// Options: <c>heads</c> or <c>head-dim</c>, which together make up the model's width (unless told heads of 64, or what of its halves
-    /// divides the width into two or more), <c>mix-rank</c> (32), <c>decay-rank</c> (64), <c>chunk</c> (64).
+    /// divides the width into two or more), <c>mix-rank</c> (32), <c>decay-rank</c> (64), <c>chunk</c> (64),
+    /// <c>norm-epsilon</c> (64e-5).
     /// </summary>
     /// <exception cref="InputException">An option is out of range, or the heads do not divide the width.</exception>
     public static Rwkv6 Create(BlockOptions options, Builder builder)
@@ -92,6 +92,7 @@ public sealed class Rwkv6 : Mixer
             MixRank = options.Int("mix-rank", 32, 1, 1024),
             DecayRank = options.Int("decay-rank", 64, 1, 1024),
             Chunk = options.Int("chunk", 64, 1, 1024),
+            NormEpsilon = (float)options.Real("norm-epsilon", 64e-5, 1e-12, 1),
         });
     }
 
@@ -113,7 +114,7 @@ public sealed class Rwkv6 : Mixer
         s.Memory.After(memory);
         Tensor mean = Ops.Affine(Ops.SumTo(y.Reshape(byHead), byHead.With(^1, 1)), 1f / o.HeadDim);
         Tensor centred = Ops.Subtract(y.Reshape(byHead), mean).Reshape(y.Shape);
-        Tensor normed = Ops.Add(Ops.RmsNorm(centred, norm, NormEpsilon, o.HeadDim), normBias);
+        Tensor normed = Ops.Add(Ops.RmsNorm(centred, norm, o.NormEpsilon, o.HeadDim), normBias);
         return Ops.Linear(Ops.SiluMul(g, normed), output);
 
         Tensor Shifted(int i) => Ops.Lerp(x, before, Ops.Linear(low.Columns(i * o.MixRank, o.MixRank), mixUp[i], mixBase[i]));
@@ -146,6 +147,9 @@ public sealed record Rwkv6Options(int Heads, int HeadDim, int Layer = 0)
 
     /// <summary>Tokens computed together: changes the speed, and nothing else but rounding.</summary>
     public int Chunk { get; init; } = 64;
+
+    /// <summary>What the norm adds to the variance: the authors' 1e-5 times 8 squared, as their outputs are not divided by 8.</summary>
+    public float NormEpsilon { get; init; } = 64e-5f;
 }
 
 /// <summary>What an <see cref="Rwkv6"/> layer remembers: d N + d floats a sequence.</summary>

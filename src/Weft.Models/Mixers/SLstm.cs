@@ -10,7 +10,7 @@ namespace Weft.Models;
 /// u = silu(conv(x))                                    depthwise, causal, 4 taps
 /// i, f = W_i u, W_f u;  z, o = W_z x, W_o x            block-diagonal, a block a head
 /// i, f, z, o = i, f, z, o + R h_{t-1} + b              R block-diagonal too
-/// m_t = max(log sigmoid(f) + m_{t-1}, i)               equation 15, the forget gate a sigmoid
+/// m_t = log(e^(log sigmoid(f) + m_{t-1}) + e^i)        for equation 15's larger of the two: any m gives the same h, this one smoothly
 /// i', f' = e^(i - m_t), e^(log sigmoid(f) + m_{t-1} - m_t)
 /// c_t = f' c_{t-1} + i' tanh(z);  n_t = f' n_{t-1} + i'
 /// h_t = sigmoid(o) c_t / n_t
@@ -128,7 +128,7 @@ public sealed class SLstmState : MixerState
     /// <summary>The cell c [B,d], over e^m.</summary>
     public StateTensor C { get; }
 
-    /// <summary>The normaliser n [B,d], over e^m; 0 before the first token.</summary>
+    /// <summary>The normaliser n [B,d], over e^m: 0 before the first token, then 1 but for rounding.</summary>
     public StateTensor N { get; }
 
     /// <summary>The stabiliser m [B,d]: the logarithm that c and n are scaled by.</summary>

@@ -11,7 +11,7 @@ namespace Weft.Models.Recurrences;
 /// o_t = scale S_t^T q_t
 /// </code>
 /// The first (Kimi Linear, arXiv 2510.26692, equation 1) is the second with a_t = e^g_t k_t, b_t = -beta_t k_t and k_t scaled by beta_t,
-/// and cheaper: one vector is recalled by, erased along and written along. RWKV-7 (arXiv 2503.14456, equation 17) erases along
+/// and cheaper: one vector is recalled by, erased along and written along. RWKV-7 (arXiv 2503.14456, section 4.1) erases along
 /// b = kappa o rate, a rate per channel, what it recalls by a = -kappa, and writes along a key that is neither.
 /// </summary>
 /// <remarks>Shapes, for all: q, k, g, a, b [B,T,H dk]; v, o [B,T,H dv]; beta [B,T,H]; states [B,H,dk,dv].</remarks>

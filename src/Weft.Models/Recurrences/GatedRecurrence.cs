@@ -9,7 +9,7 @@ namespace Weft.Models.Recurrences;
 /// LSTM    i, f, o = sigmoid(i_t + R_i h), sigmoid(f_t + R_f h), sigmoid(o_t + R_o h);  g = tanh(g_t + R_g h)
 ///         c = f c + i g;  h = o tanh(c)
 /// GRU     r, z = sigmoid(r_t + R_r h), sigmoid(z_t + R_z h);  n = tanh(n_t + r (R_n h));  h = (1 - z) n + z h
-/// sLSTM   i, f, z, o raised by R h as in the LSTM;  m' = max(log sigmoid(f) + m, i)
+/// sLSTM   i, f, z, o raised by R h as in the LSTM;  m' = log(e^(log sigmoid(f) + m) + e^i)
 ///         c' = e^(log sigmoid(f) + m - m') c + e^(i - m') tanh(z);  n' = e^(log sigmoid(f) + m - m') n + e^(i - m');  h = sigmoid(o) c' / n'
 /// </code>
 /// The gates' inputs i_t, .. [B,T,D] are known for all tokens beforehand. R is block-diagonal, [H,D/H,gates D/H] (inputs by outputs): each
@@ -69,7 +69,7 @@ public static class GatedRecurrence
             Tensor it = Ops.Add(heads.At(i, t), given[0]), ft = Ops.Add(heads.At(f, t), given[1]);
             Tensor zt = Ops.Tanh(Ops.Add(heads.At(z, t), given[2])), ot = Ops.Sigmoid(Ops.Add(heads.At(o, t), given[3]));
             Tensor kept = Ops.Subtract(m, Ops.Softplus(Ops.Affine(ft, -1))); // log sigmoid(f) + m
-            m = t == 0 && initial.N is null ? it : Ops.Add(it, Ops.Relu(Ops.Subtract(kept, it)));
+            m = t == 0 && initial.N is null ? it : Ops.Add(it, Ops.Softplus(Ops.Subtract(kept, it)));
             Tensor written = Ops.Exp(Ops.Subtract(it, m));
             if (t == 0 && initial.N is null)
             {

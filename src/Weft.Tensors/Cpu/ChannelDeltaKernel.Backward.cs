@@ -7,7 +7,13 @@ internal struct ChannelDeltaHeadGrads
 
     public readonly ChannelDeltaHeadGrads From(long t) => new()
     {
-        Q = Q.From(t), K = K.From(t), V = V.From(t), Decay = Decay.From(t), Beta = Beta.From(t), A = A.From(t), B = B.From(t),
+        Q = Q.From(t),
+        K = K.From(t),
+        V = V.From(t),
+        Decay = Decay.From(t),
+        Beta = Beta.From(t),
+        A = A.From(t),
+        B = B.From(t),
     };
 }
 
@@ -42,8 +48,14 @@ internal static unsafe partial class ChannelDeltaKernel
         Within w = Relate<S, V>(h, c, ref scratch);
         var d = new Slopes
         {
-            Q = Take(ref scratch, rows), K = Take(ref scratch, rows), A = Take(ref scratch, rows), B = Take(ref scratch, rows), G = Take(ref scratch, rows),
-            T = Take(ref scratch, rows), Through = Take(ref scratch, ld), Scores = Take(ref scratch, c * c),
+            Q = Take(ref scratch, rows),
+            K = Take(ref scratch, rows),
+            A = Take(ref scratch, rows),
+            B = Take(ref scratch, rows),
+            G = Take(ref scratch, rows),
+            T = Take(ref scratch, rows),
+            Through = Take(ref scratch, ld),
+            Scores = Take(ref scratch, c * c),
         };
         float* du = Take(ref scratch, c * dv), dy = Take(ref scratch, c * dv), u = Take(ref scratch, c * dv);
         d.Transposed = scratch;

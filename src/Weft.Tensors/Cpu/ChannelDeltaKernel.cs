@@ -13,7 +13,13 @@ internal struct ChannelDeltaHead
 
     public readonly ChannelDeltaHead From(long t) => this with
     {
-        Q = Q.From(t), K = K.From(t), V = V.From(t), Decay = Decay.From(t), Beta = Beta.From(t), A = A.From(t), B = B.From(t),
+        Q = Q.From(t),
+        K = K.From(t),
+        V = V.From(t),
+        Decay = Decay.From(t),
+        Beta = Beta.From(t),
+        A = A.From(t),
+        B = B.From(t),
     };
 }
 
@@ -69,8 +75,14 @@ internal static unsafe partial class ChannelDeltaKernel
         int dk = h.KeyWidth, ld = DecayedScores.Padded(dk), rows = c * ld;
         var w = new Within
         {
-            Q = Take(ref scratch, rows), K = Take(ref scratch, rows), G = Take(ref scratch, rows), F = Take(ref scratch, rows), X = Take(ref scratch, rows),
-            L = Take(ref scratch, c * c), P = Take(ref scratch, c * c), Whole = Take(ref scratch, ld),
+            Q = Take(ref scratch, rows),
+            K = Take(ref scratch, rows),
+            G = Take(ref scratch, rows),
+            F = Take(ref scratch, rows),
+            X = Take(ref scratch, rows),
+            L = Take(ref scratch, c * c),
+            P = Take(ref scratch, c * c),
+            Whole = Take(ref scratch, ld),
         };
         DecayedScores.Load(c, dk, h.Q, w.Q);
         DecayedScores.Load(c, dk, h.K, w.K);

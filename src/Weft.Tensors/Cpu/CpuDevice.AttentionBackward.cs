@@ -14,8 +14,7 @@ public sealed unsafe partial class CpuDevice
 
         var decay = new AttentionDecay(view, operands);
         bool gates = gradients.LogForget.Tensor is not null || gradients.PastLogForget is not null;
-        nint sums = gates ? (nint)view.Batch * view.Heads * (view.Tokens + (nint)(view.End - view.First)) : 0;
-        double* doubles = (double*)Pool.Scratch(0, 2 * (decay.Doubles + sums), slot: 1);
+        double* doubles = (double*)Pool.Scratch(0, 2 * (decay.Doubles + (gates ? AttentionGateSums.Doubles(view) : 0)), slot: 1);
         decay.Prepare(Pool, doubles);
 
         int keyTiles = (int)(((view.End - 1) / Tile) - (view.First / Tile) + 1);
@@ -36,8 +35,7 @@ public sealed unsafe partial class CpuDevice
             LogSums = logSums.Pointer,
             Delta = delta,
             Turns = (int*)(delta + deltas),
-            QuerySums = gates ? doubles + decay.Doubles : null,
-            KeySums = gates ? doubles + decay.Doubles + ((nint)view.Batch * view.Heads * view.Tokens) : null,
+            Gates = gates ? new AttentionGateSums(view, doubles + decay.Doubles) : default,
             Dq = new TokenRows(gradients.Q.Tensor),
             Dk = new TokenRows(gradients.K.Tensor),
             Dv = new TokenRows(gradients.V.Tensor),
@@ -52,19 +50,13 @@ public sealed unsafe partial class CpuDevice
             QueryTiles = queryTiles,
         };
         new Span<int>(job.Turns, checked((int)turns)).Clear();
-        for (nint i = 0; i < sums; i++)
-        {
-            job.QuerySums[i] = 0;
-        }
-
         Pool.Run(ref job, view.Batch * view.KeyHeads * keyTiles);
         if (gates)
         {
             GateJob gateJob = new()
             {
                 View = view,
-                QuerySums = job.QuerySums,
-                KeySums = job.KeySums,
+                Gates = job.Gates,
                 D = new TokenRows(gradients.LogForget.Tensor),
                 Dpast = new TokenRows(gradients.PastLogForget),
                 Add = gradients.LogForget.Accumulate,
@@ -81,30 +73,26 @@ public sealed unsafe partial class CpuDevice
         CountFlops(2 * batch * ((keys * options.HeadDim) + (values * options.ValueDim)));
     }
 
-    /// <summary>
-    /// The gradient of one head's log forget gates: that of c_t is what its scores got as a query less what they got as a key, and c_t
-    /// is the sum of the gates up to t.
-    /// </summary>
+    /// <summary>Puts the gradient of one head's log forget gates where it is wanted.</summary>
     private struct GateJob : IJob
     {
         public AttentionView View;
-        public double* QuerySums, KeySums;
+        public AttentionGateSums Gates;
         public TokenRows D, Dpast;
         public bool Add;
 
         public readonly void Run(int index, int worker)
         {
             int batch = index / View.Heads, head = index % View.Heads;
-            double* query = QuerySums + ((nint)index * View.Tokens), key = KeySums + ((nint)index * (nint)(View.End - View.First));
-            double sum = 0;
-            for (long p = View.End - 1; p >= View.First; p--)
+            double* gradients = Gates.Gradients(index);
+            for (long p = View.First; p < View.End; p++)
             {
-                sum += (p >= View.Position ? query[p - View.Position] : 0) - key[p - View.First];
                 KeyRun run = View.Run(p, p + 1);
-                if (!(run.Past ? Dpast : D).IsNull)
+                TokenRows target = run.Past ? Dpast : D;
+                if (!target.IsNull)
                 {
-                    float* d = (run.Past ? Dpast : D).At(batch, run.Row, head);
-                    *d = (run.Past || Add ? *d : 0) + (float)sum;
+                    float* d = target.At(batch, run.Row, head);
+                    *d = (run.Past || Add ? *d : 0) + (float)gradients[p - View.First];
                 }
             }
         }
@@ -138,15 +126,15 @@ public sealed unsafe partial class CpuDevice
     {
         public AttentionView View;
         public AttentionDecay Decay;
+        public AttentionGateSums Gates;
         public TokenRows Dy, Dq, Dk, Dv, DpastK, DpastV;
         public float* LogSums, Delta, Scratch;
-        public double* QuerySums, KeySums; // [B,H,T] and [B,H,past + T]: what each query's and each key's scores got; null where there are no gates
         public int* Turns; // [B,H,query tiles]: the key tiles that have been added to dq, counted from the first
         public bool AddDq, AddDk, AddDv;
         public long FirstTile, FirstQueryTile;
         public int QueryTiles;
 
-        public static int ScratchFloats(in AttentionView view) => (2 * Tile * Tile) + (2 * Tile * (view.HeadDim + view.ValueDim)) + (5 * Tile);
+        public static int ScratchFloats(in AttentionView view) => (2 * Tile * Tile) + (2 * Tile * (view.HeadDim + view.ValueDim)) + (4 * Tile);
 
         public readonly void Run(int index, int worker)
         {
@@ -167,7 +155,7 @@ public sealed unsafe partial class CpuDevice
             int headDim = View.HeadDim, valueDim = View.ValueDim, keys = (int)(k1 - k0), columns = (keys + 15) / 16 * 16;
             float* s = scratch, ds = s + (Tile * Tile);
             float* kt = ds + (Tile * Tile), vt = kt + (Tile * headDim), dk = vt + (Tile * valueDim), dv = dk + (Tile * headDim);
-            float* queryBias = dv + (Tile * valueDim), keyBias = queryBias + (2 * Tile), keySum = keyBias + (2 * Tile);
+            float* queryBias = dv + (Tile * valueDim), keyBias = queryBias + (2 * Tile);
             bool wantsDk = !(k0 < View.Position ? DpastK.IsNull && (k1 <= View.Position || Dk.IsNull) : Dk.IsNull);
             bool wantsDv = !(k0 < View.Position ? DpastV.IsNull && (k1 <= View.Position || Dv.IsNull) : Dv.IsNull);
             new Span<float>(kt, 2 * Tile * (headDim + valueDim)).Clear();
@@ -219,22 +207,7 @@ public sealed unsafe partial class CpuDevice
                         SmallGemm.TN(keys, headDim, queries, ds, Tile, q, View.Q.Stride, dk, headDim, 1, View.Scale);
                     }
 
-                    if (KeySums is not null)
-                    {
-                        new Span<float>(keySum, columns).Clear();
-                        for (int i = 0; i < queries; i++)
-                        {
-                            Simd.Add(columns, ds + (i * Tile), keySum);
-                        }
-
-                        double* sums = KeySums + ((nint)((batch * View.Heads) + head) * (nint)(View.End - View.First)) + (nint)(k0 - View.First);
-                        for (int i = 0; i < keys; i++)
-                        {
-                            sums[i] += keySum[i];
-                        }
-                    }
-
-                    if (!Dq.IsNull || QuerySums is not null)
+                    if (!Dq.IsNull || !Gates.IsNull)
                     {
                         AddToQueries(batch, head, q0, queries, k0, k1, ds);
                     }
@@ -274,10 +247,9 @@ public sealed unsafe partial class CpuDevice
                 AddGradient(batch, head, q0, queries, k0, k1, ds, mine == 0 && !AddDq);
             }
 
-            double* sums = QuerySums + ((nint)((batch * View.Heads) + head) * View.Tokens) + row;
-            for (int i = 0; QuerySums is not null && i < queries; i++)
+            if (!Gates.IsNull)
             {
-                sums[i] += Simd.Sum((int)(k1 - k0), ds + (i * Tile));
+                Gates.Add((batch * View.Heads) + head, q0, queries, k0, (int)(k1 - k0), ds);
             }
 
             Volatile.Write(ref turn, mine + 1);

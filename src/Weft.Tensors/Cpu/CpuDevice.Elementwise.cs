@@ -46,10 +46,10 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Relu: Map<ReluMap>(y, x); break;
             case UnaryKind.Gelu: Map<GeluMap>(y, x); break;
             case UnaryKind.Expm1: Map<Expm1Map>(y, x); break;
-            case UnaryKind.LogSigmoid: Map<LogSigmoidMap>(y, x); break;
             case UnaryKind.ShiftedPositive: Map<ShiftedPositiveMap>(y, x); break;
             case UnaryKind.EluPlusOne: Map<EluPlusOneMap>(y, x); break;
             case UnaryKind.Reciprocal: Map<ReciprocalMap>(y, x); break;
+            case UnaryKind.Sin: Map<SinMap>(y, x); break;
             case UnaryKind.Log: Scalars(x, y, static v => MathF.Log(v)); break;
             default: Scalars(x, y, static v => MathF.Sqrt(v)); break;
         }
@@ -69,10 +69,10 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Relu: Map<ReluGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Gelu: Map<GeluGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Expm1: Map<Expm1Grad>(to, y, dy, accumulate: add); break;
-            case UnaryKind.LogSigmoid: Map<LogSigmoidGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.ShiftedPositive: Map<ShiftedPositiveGrad>(to, y, dy, accumulate: add); break;
             case UnaryKind.EluPlusOne: Map<EluPlusOneGrad>(to, y, dy, accumulate: add); break;
             case UnaryKind.Reciprocal: Map<ReciprocalGrad>(to, y, dy, accumulate: add); break;
+            case UnaryKind.Sin: Map<SinGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Log: Map<LogGrad>(to, x, dy, accumulate: add); break;
             default: Map<SqrtGrad>(to, y, dy, accumulate: add); break;
         }
@@ -377,6 +377,22 @@ public sealed unsafe partial class CpuDevice
         public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.SelectLess(S.Zero, x1, x2, S.Zero);
     }
 
+    private readonly struct SinMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => Simd.SinCos<S, V>(x1).Sin;
+    }
+
+    private readonly struct SinGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(Simd.SinCos<S, V>(x1).Cos, x2);
+    }
+
     // x sigmoid(2 u) with u = sqrt(2/pi) (x + 0.044715 x^3): the tanh form of Gelu, as (1 + tanh u) / 2 = sigmoid(2 u).
     private readonly struct GeluMap : IMap
     {
@@ -421,22 +437,6 @@ public sealed unsafe partial class CpuDevice
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Fma(x1, x2, x2);
-    }
-
-    private readonly struct LogSigmoidMap : IMap
-    {
-        public static int Arity => 1;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Sub(S.Zero, Simd.Softplus<S, V>(S.Sub(S.Zero, x1)));
-    }
-
-    private readonly struct LogSigmoidGrad : IMap
-    {
-        public static int Arity => 2;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x2, Simd.Sigmoid<S, V>(S.Sub(S.Zero, x1)));
     }
 
     private readonly struct ShiftedPositiveMap : IMap

@@ -106,8 +106,8 @@ internal readonly struct SlstmCell : IGatedCell
         V input = S.Add(token.A, recurrent.A), f = S.Add(token.B, recurrent.B);
         V z = Simd.Tanh<S, V>(S.Add(token.C, recurrent.C)), o = Simd.Sigmoid<S, V>(S.Add(token.D, recurrent.D));
         V kept = S.Add(LogSigmoid<S, V>(f), state.D); // the logarithm of what is left of n
-        V m = S.SelectLess(S.Zero, state.C, S.Max(kept, input), input);
-        V i = Simd.Exp<S, V>(S.Sub(input, m)), forget = Simd.Exp<S, V>(S.Min(S.Zero, S.Sub(kept, m)));
+        V m = S.SelectLess(S.Zero, state.C, LogSum<S, V>(kept, input), input);
+        V i = Simd.Exp<S, V>(S.Sub(input, m)), forget = Forget<S, V>(kept, m, state.C);
         state.B = S.Fma(forget, state.B, S.Mul(i, z));
         state.C = S.Fma(forget, state.C, i);
         state.D = m;
@@ -119,19 +119,28 @@ internal readonly struct SlstmCell : IGatedCell
     public static Four<V> Backward<S, V>(Four<V> gates, Four<V> before, Four<V> after, ref Four<V> grad) where S : struct, ISimd<V> where V : unmanaged
     {
         V one = S.Create(1), i = gates.A, f = gates.B, z = gates.C, o = gates.D;
-        V kept = S.Add(LogSigmoid<S, V>(f), before.D), forget = Simd.Exp<S, V>(S.Min(S.Zero, S.Sub(kept, after.D)));
+        V forget = Forget<S, V>(S.Add(LogSigmoid<S, V>(f), before.D), after.D, before.C);
         V ratio = S.Div(after.B, after.C), each = S.Div(S.Mul(grad.A, o), after.C); // h = o c / n
         V dc = S.Add(grad.B, each), dn = S.Sub(grad.C, S.Mul(each, ratio));
         V dkept = S.Mul(forget, S.Fma(dc, before.B, S.Mul(dn, before.C)));          // through f' = exp(kept - m)
         V dinput = S.Mul(i, S.Fma(dc, z, dn));                                      // through i' = exp(i - m)
-        V dm = S.Sub(grad.D, S.Add(dkept, dinput));                                 // which goes to the larger of the two
-        V stays = S.SelectLess(S.Zero, before.C, S.SelectLess(kept, after.D, S.Zero, dm), S.Zero);
-        dkept = S.Add(dkept, stays);
-        dinput = S.Add(dinput, S.Sub(dm, stays));
+        V dm = S.Sub(grad.D, S.Add(dkept, dinput));                                 // m's slopes are f' and i'
+        dkept = S.Fma(dm, forget, dkept);
+        dinput = S.Fma(dm, i, dinput);
         V dz = S.Mul(S.Mul(dc, i), S.Sub(one, S.Mul(z, z))), go = S.Mul(S.Mul(grad.A, ratio), LstmCell.SigmoidSlope<S, V>(o));
         grad = new Four<V>(S.Zero, S.Mul(dc, forget), S.Mul(dn, forget), dkept);
         return new Four<V>(dinput, S.Mul(dkept, Simd.Sigmoid<S, V>(S.Sub(S.Zero, f))), dz, go);
     }
+
+    /// <summary>log(e^x + e^y).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V LogSum<S, V>(V x, V y) where S : struct, ISimd<V> where V : unmanaged =>
+        S.Add(S.Max(x, y), Simd.Log1p<S, V>(Simd.Exp<S, V>(S.Sub(S.Zero, S.Abs(S.Sub(x, y))))));
+
+    /// <summary>e^(kept - m); 0 where n was 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Forget<S, V>(V kept, V m, V n) where S : struct, ISimd<V> where V : unmanaged =>
+        S.SelectLess(S.Zero, n, Simd.Exp<S, V>(S.Sub(kept, m)), S.Zero);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V LogSigmoid<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged => S.Sub(S.Zero, Simd.Softplus<S, V>(S.Sub(S.Zero, x)));

@@ -28,7 +28,7 @@ public static partial class Ops
 
     /// <summary>
     /// The recurrence whose transition is diagonal plus low rank (DPLR), with vectors of its own for what is recalled and where that is
-    /// written: RWKV-7 (arXiv 2503.14456, equation 17). For each head with its state S [dk, dv],
+    /// written: RWKV-7 (arXiv 2503.14456, section 4.1). For each head with its state S [dk, dv],
     /// S_t = diag(e^g_t) S_{t-1} + b_t (a_t^T S_{t-1}) + k_t v_t^T and o_t = scale S_t^T q_t.
     /// Computed in chunks, as <see cref="ChannelDelta"/>, whose parameters
     /// and results it shares; <paramref name="a"/> and <paramref name="b"/> are [B,T,H dk].

@@ -134,11 +134,11 @@ public static partial class Ops
     /// <summary>The Gaussian error linear unit in its tanh form: x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2.</summary>
     public static Tensor Gelu(Tensor x) => Unary(UnaryKind.Gelu, x);
 
+    /// <summary>The sine, within 1.5e-7 for |x| up to 1e4.</summary>
+    public static Tensor Sin(Tensor x) => Unary(UnaryKind.Sin, x);
+
     /// <summary>e^x - 1, as exact for small x as for large.</summary>
     public static Tensor Expm1(Tensor x) => Unary(UnaryKind.Expm1, x);
-
-    /// <summary>log sigmoid(x) = -log(1 + e^-x), in its stable form: the log of a gate.</summary>
-    public static Tensor LogSigmoid(Tensor x) => Unary(UnaryKind.LogSigmoid, x);
 
     /// <summary>x + 1/2 for x >= 0, sigmoid(x) below: a positive, continuous stand-in for the identity (arXiv 2410.01201, appendix B.3).</summary>
     public static Tensor ShiftedPositive(Tensor x) => Unary(UnaryKind.ShiftedPositive, x);

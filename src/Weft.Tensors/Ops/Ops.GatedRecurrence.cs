@@ -25,9 +25,10 @@ public static partial class Ops
     /// <summary>
     /// The sLSTM of xLSTM (Beck et al., arXiv 2405.04517, equations 8 to 17), exponential gates kept in range by m and normalised by n: with each gate's
     /// input raised by its part of h R + bias,
-    /// m' = max(log sigmoid(f) + m, i), i' = exp(i - m'), f' = exp(log sigmoid(f) + m - m'),
+    /// m' = log(e^(log sigmoid(f) + m) + e^i), i' = exp(i - m'), f' = exp(log sigmoid(f) + m - m'),
     /// c' = f' c + i' tanh(z), n' = f' n + i', h' = sigmoid(o) c' / n'.
-    /// Where n is 0 nothing has been seen: m' = i. Shapes as in <see cref="Lstm"/>, gates in the order i, f, z, o.
+    /// Any m gives the same h: the paper's (equation 15) is the larger of the two terms, this one, their sum, differs from it by at most log 2,
+    /// is smooth, and keeps n at 1 but for rounding, which the division undoes. Where n is 0 nothing has been seen: m' = i. Shapes as in <see cref="Lstm"/>, gates in the order i, f, z, o.
     /// </summary>
     /// <returns>As <see cref="Lstm"/>; the states are h, c, n and m.</returns>
     public static (Tensor H, GatedStates Final) Slstm(Tensor i, Tensor f, Tensor z, Tensor o, Tensor recurrent, Tensor? bias, GatedStates initial = default) =>

@@ -65,6 +65,12 @@ public static partial class Ops
     }
 
     /// <summary>
+    /// The block that <see cref="LongConv"/> chooses for a kernel of <paramref name="length"/> taps and no more tokens than that: the
+    /// power of two from an eighth of it on, at least 64. The products of spectra then cost about a third of the transforms.
+    /// </summary>
+    public static int LongConvBlock(long length) => (int)Math.Max(64, BitOperations.RoundUpToPowerOf2((ulong)((length + 7) / 8)));
+
+    /// <summary>
     /// The FLOPs that <see cref="LongConv"/> counts forward for one sequence of <paramref name="tokens"/> tokens after
     /// <paramref name="position"/> others, of which it remembers <paramref name="past"/>. With blocks of N tokens, a channel's transform counts
     /// 5 N log2 N, one for each block of inputs and of outputs, and each pair of a block and a partition of the kernel 8 N; a block of few

@@ -54,6 +54,8 @@ public static class MixerTable
         new("mamba[state=4, norm=plain]", 32, 16),
         new("attention[heads=3, head-dim=12, positions=alibi]", 32, 64, Grows: true),
         new("attention[heads=4, kv-heads=2, positions=hard-alibi, local-heads=3, window=70]", 32, 64),
+        new("block-sparse-attention[heads=4, kv-heads=2, block-size=16, budget=64]", 32, 64, Grows: true),
+        new("block-sparse-attention[heads=2, block-size=4, budget=16]", 32, 64, Grows: true), // chooses within the gradient law's few tokens
         new("forgetting-attention[heads=4, kv-heads=2]", 32, 64, Grows: true),
         new("forgetting-attention[heads=2, head-dim=24, qk-norm, output-gate]", 32, 64, Grows: true),
         new("mamba2[state=16, head-dim=8, chunk=16]", 32, 16),
@@ -71,6 +73,8 @@ public static class MixerTable
         new("mamba3[state=12, head-dim=16, expand=1, rank=4, chunk=4]", 32, 4),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
+        new("hyena[length=150, chunk=32, features=5, frequency=2]", 32, 32, Grows: true),
+        new("hyena[length=20, chunk=16, order=3, filter-width=16, frequency=3, conv=4]", 16, 16),
         new("rg-lru[d-rnn=48, heads=4]", 32, 16),
         new("rg-lru[d-rnn=20, heads=2, conv=3]", 16, 16),
         new("hgrn", 32, 16),
@@ -82,7 +86,7 @@ public static class MixerTable
         new("gla[heads=3, expand-k=0.75, expand-v=1.5, gate-rank=5, gate-root=4, chunk=20, norm-epsilon=0.01]", 24, 20),
         new("gsa[heads=2, slots=9, chunk=32]", 32, 32),
         new("hgrn2[expand=16, chunk=32]", 32, 32),
-        new("rwkv6[heads=2, chunk=32]", 32, 32),
+        new("rwkv6[heads=2, chunk=32, norm-epsilon=0.1]", 32, 32),
         new("rwkv6[head-dim=8, mix-rank=3, decay-rank=5, chunk=20]", 24, 20),
         new("hgrn2[expand=12, lower-bound=0.5, chunk=20]", 24, 20),
         new("gated-deltanet[heads=4, key-heads=2, head-dim=8, chunk=32]", 32, 32),
@@ -102,6 +106,8 @@ public static class MixerTable
         new("h3[state=4, shift=4, head-dim=4]", 32, 16),
         new("s4[state=6]", 48, 16),
         new("s4[state=4, mode=convolution, chunk=32]", 32, 32),
+        new("ttt-linear[head-dim=8]", 32, 16),
+        new("ttt-linear[head-dim=12, mini-batch=4, base-rate=2, rope-theta=0]", 24, 16),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];

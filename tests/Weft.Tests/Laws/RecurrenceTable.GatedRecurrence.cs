@@ -29,7 +29,7 @@ internal static partial class RecurrenceTable
             (x, initial) => GatedRecurrence.Slstm(x["i"], x["f"], x["z"], x["o"], x["R"], x["bias"], initial),
             (a, given, s) =>
             {
-                double i = a[0] + given[0], kept = s[3] + Math.Log(Sigmoid(a[1] + given[1])), m = s[2] == 0 ? i : Math.Max(kept, i);
+                double i = a[0] + given[0], kept = s[3] + Math.Log(Sigmoid(a[1] + given[1])), m = s[2] == 0 ? i : Math.Max(kept, i) + Math.Log(1 + Math.Exp(-Math.Abs(kept - i)));
                 s[1] = (Math.Exp(kept - m) * s[1]) + (Math.Exp(i - m) * Math.Tanh(a[2] + given[2]));
                 s[2] = (Math.Exp(kept - m) * s[2]) + Math.Exp(i - m);
                 s[3] = m;

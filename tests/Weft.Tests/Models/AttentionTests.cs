@@ -33,6 +33,10 @@ public sealed class AttentionTests : IDisposable
     [InlineData("forgetting-attention[heads=3]", "heads=3", "does not divide the width 32")]
     [InlineData("forgetting-attention[heads=4, kv-heads=3]", "kv-heads=3", "1, 2, 4")]
     [InlineData("forgetting-attention[window=4]", "window")]
+    [InlineData("block-sparse-attention[heads=3]", "heads=3", "does not divide the width 32")]
+    [InlineData("block-sparse-attention[block-size=0]", "block=0", "from 4")]
+    [InlineData("block-sparse-attention[block-size=16, budget=100]", "budget=100", "96", "112")]
+    [InlineData("block-sparse-attention[block-size=16, budget=48]", "budget=48", "64")]
     public void ImpossibleOptionsAreRefused(string block, params string[] says) => Refused.With(() => Create(block), says);
 
     [Theory]

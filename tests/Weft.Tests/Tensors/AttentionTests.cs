@@ -157,8 +157,7 @@ public sealed class AttentionTests : IDisposable
                 return AttentionDefinition.Run(Whole(q), keys, values, c.Options, slopes);
             }
 
-            Tensor queries = c.Past == 0 ? Whole(q) : Ops.Concat(tape.Of(new float[c.Batch * c.Past * c.Queries], new Shape(c.Batch, c.Past, c.Queries)), q, 1);
-            return Ops.Slice(ForgettingSoftmax.Scan(queries, keys, values, Joined(pastForget, forget), c.KeyHeads, c.Options.Scale), 1, c.Past, c.Tokens);
+            return ForgettingSoftmax.Scan(q, keys, values, Joined(pastForget, forget), c.KeyHeads, c.Options.Scale);
 
             Tensor Joined(Tensor? past, Tensor own)
             {

@@ -47,6 +47,19 @@ public sealed class DiagonalTests : IDisposable
         Assert.Equal(-2000, a.Grad!.ToArray()[0], 1e-2); // 2 e^2a times at most 1000
     }
 
+    [Fact]
+    public void Expm1KeepsItsDigits()
+    {
+        using var tape = new Tape(device) { Recording = false };
+        float[] x = [.. Enumerable.Range(0, 20_000).Select(i => -MathF.Exp((i - 16_000) * 0.001f)), 0, float.NegativeInfinity]; // -1e-7 to -50
+        float[] y = Ops.Expm1(tape.Of(x, new Shape(x.Length))).ToArray();
+        for (int i = 0; i < x.Length; i++)
+        {
+            double a = x[i], exact = a < -1e-3 ? Math.Exp(a) - 1 : a * (1 + (a / 2 * (1 + (a / 3))));
+            Assert.True(Math.Abs(y[i] - exact) <= 3 * 1.2e-7 * Math.Abs(exact), $"expm1({x[i]}) = {y[i]}, exactly {exact}");
+        }
+    }
+
     /// <summary>Both inputs as columns of one tensor, and as one and the same tensor: the same as copies, gradients included.</summary>
     [Theory]
     [InlineData(5, 5)] // between vectors and whole ones
