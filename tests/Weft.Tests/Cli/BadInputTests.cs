@@ -24,7 +24,7 @@ public class BadInputTests
         { "a pattern in a list that does not parse", "compare {0}/text.txt --models mamba2,3** --out {0}/new", ["3**"] },
         { "an unknown model", "train {0}/text.txt --model hybird --out {0}/new", ["unknown model 'hybird'", "nearest: hybrid"] },
         { "an unknown model in a list", "compare {0}/text.txt --models mamba2,transfomer --out {0}/new", ["unknown model 'transfomer'", "nearest: transformer"] },
-        { "an unknown block", "train {0}/text.txt --model (mamba3 attention)*2 --out {0}/new", ["mamba3", "nearest: mamba2"] },
+        { "an unknown block", "train {0}/text.txt --model (mmaba2 attention)*2 --out {0}/new", ["mmaba2", "nearest: mamba2"] },
         { "an unknown option of a block", "train {0}/text.txt --model attention[head=4] --out {0}/new", ["head", "heads"] },
         { "heads that do not divide", "train {0}/text.txt --model attention[heads=7] --width 16 --out {0}/new", ["heads", "divide"] },
         { "a model file that is none", "train {0}/text.txt --model {0}/bad.json --out {0}/new", ["bad.json", "not valid JSON"] },
