@@ -45,13 +45,15 @@ public static class MixerTable
         new("attention[heads=3, head-dim=12, positions=alibi]", 32, 64, Grows: true),
         new("attention[heads=4, kv-heads=2, positions=hard-alibi, local-heads=3, window=70]", 32, 64),
         new("block-sparse-attention[heads=4, kv-heads=2, block-size=16, budget=64]", 32, 64, Grows: true),
-        new("block-sparse-attention[heads=2, block-size=4, budget=16]", 32, 64, Grows: true), // chooses within the gradient law's few tokens
+        new("block-sparse-attention[heads=2, block-size=6, budget=24]", 32, 60, Grows: true), // chooses within the gradient law's few tokens
         new("forgetting-attention[heads=4, kv-heads=2]", 32, 64, Grows: true),
         new("forgetting-attention[heads=2, head-dim=24, qk-norm, output-gate]", 32, 64, Grows: true),
         new("mamba2[state=16, head-dim=8, chunk=16]", 32, 16),
         new("mamba2[state=8, head-dim=16, groups=2, chunk=32]", 32, 32),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
+        new("vertical-slash-attention[heads=4, kv-heads=2, vertical=20, slash=30, tile=32, last=8]", 32, 64, Grows: true),
+        new("vertical-slash-attention[heads=1, vertical=6, slash=8, tile=20, last=3]", 32, 60, Grows: true), // chooses within the gradient law's few tokens
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
