@@ -39,7 +39,7 @@ public sealed class BlockOptions
     /// <exception cref="InputException">The value given is not one.</exception>
     public double Real(string name, double fallback, double min, double max)
     {
-        if (Ask(name, fallback.ToString("R", CultureInfo.InvariantCulture)) is not string text)
+        if (Ask(name, ((float)fallback).ToString("R", CultureInfo.InvariantCulture)) is not string text) // mixers compute in float32: 1E-05, not 9.999999747378752E-06
         {
             return fallback;
         }

@@ -44,7 +44,11 @@ public static partial class BlockTable
 
     /// <summary>Makes the mixer that a block of a pattern names.</summary>
     /// <exception cref="InputException">The name or an option is not known or not possible.</exception>
-    public static Mixer Create(BlockSpec spec, int index, Builder builder)
+    public static Mixer Create(BlockSpec spec, int index, Builder builder) => Create(spec, index, builder, out _);
+
+    /// <summary>The same, and the block with all options that it has, those not given at their usual values.</summary>
+    /// <exception cref="InputException">The name or an option is not known or not possible.</exception>
+    public static Mixer Create(BlockSpec spec, int index, Builder builder, out BlockSpec inForce)
     {
         if (!Rows.TryGetValue(spec.Name, out Row? row))
         {
@@ -53,7 +57,7 @@ public static partial class BlockTable
 
         var options = new BlockOptions(spec, index);
         Mixer mixer = row.Create(options, builder);
-        options.Done();
+        inForce = options.Done();
         return mixer;
     }
 

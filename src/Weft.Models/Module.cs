@@ -105,6 +105,54 @@ public static class Initial
         }
     };
 
+    /// <summary>
+    /// A matrix [rows, columns] whose rows, or columns if those are fewer, are orthogonal and of length <paramref name="gain"/>: Gaussian
+    /// draws, made orthogonal one after the other.
+    /// </summary>
+    public static Initializer Orthogonal(int rows, int columns, float gain) => (values, random) =>
+    {
+        (int count, int length) = (Math.Min(rows, columns), Math.Max(rows, columns));
+        var vectors = new float[count][];
+        for (int i = 0; i < count; i++)
+        {
+            float[] vector = vectors[i] = new float[length];
+            random.FillGaussian(vector);
+            for (int pass = 0; pass < 2; pass++) // once more for what rounding left
+            {
+                for (int j = 0; j < i; j++)
+                {
+                    float along = (float)Dot(vectors[j], vector);
+                    for (int k = 0; k < length; k++)
+                    {
+                        vector[k] -= along * vectors[j][k];
+                    }
+                }
+
+                float size = (float)Math.Sqrt(Dot(vector, vector));
+                for (int k = 0; k < length; k++)
+                {
+                    vector[k] /= size;
+                }
+            }
+
+            for (int k = 0; k < length; k++)
+            {
+                values[rows <= columns ? (i * columns) + k : (k * columns) + i] = gain * vector[k];
+            }
+        }
+
+        static double Dot(float[] a, float[] b)
+        {
+            double sum = 0;
+            for (int k = 0; k < a.Length; k++)
+            {
+                sum += (double)a[k] * b[k];
+            }
+
+            return sum;
+        }
+    };
+
     /// <summary>The logarithm of uniform draws: decay rates A_log = log U(low, high).</summary>
     public static Initializer LogUniform(float low, float high) => (values, random) =>
     {

@@ -12,8 +12,6 @@ public sealed class TokenCache : StateSlot, IDisposable
     /// <summary>The highest position a cache counts to: past every sequence, and short of what arithmetic on positions could overflow.</summary>
     public const long MaxPosition = 1L << 48;
 
-    private const int Words = 4; // a position is saved as four numbers of 16 bits, which float32 holds exactly
-
     private const int RoomToMeasure = 4096;
 
     private readonly Device device;
@@ -170,13 +168,7 @@ public sealed class TokenCache : StateSlot, IDisposable
     /// <summary>The parts remembered, [B, length, width], the oldest token first, and the position.</summary>
     public override IEnumerable<(string Name, Shape Shape, float[] Values)> Save()
     {
-        var position = new float[Words];
-        for (int i = 0; i < Words; i++)
-        {
-            position[i] = (Position >> (16 * i)) & 0xFFFF;
-        }
-
-        var saved = new List<(string Name, Shape Shape, float[] Values)> { (Name + ".position", new Shape(Words), position) };
+        var saved = new List<(string Name, Shape Shape, float[] Values)>(TokenCounter.Save(Name + ".position", Position));
         for (int part = 0; part < parts.Length; part++)
         {
             saved.Add((PartName(part), new Shape(batch, Length, parts[part].Width), Ordered(Part(part))));
@@ -205,23 +197,7 @@ public sealed class TokenCache : StateSlot, IDisposable
     /// <inheritdoc/>
     public override void Restore(Func<string, (Shape Shape, float[] Values)> read)
     {
-        string name = Name + ".position";
-        (Shape shape, float[] words) = read(name);
-        if (shape != new Shape(Words))
-        {
-            throw Mismatch(name, shape, new Shape(Words).ToString());
-        }
-
-        long position = 0;
-        for (int i = Words - 1; i >= 0; i--)
-        {
-            position = words[i] is >= 0 and <= 0xFFFF && words[i] == MathF.Floor(words[i]) ? (position << 16) | (long)words[i] : -1;
-            if (position < 0 || position > MaxPosition)
-            {
-                throw new InputException($"the saved state's '{name}' holds no position: the file is damaged");
-            }
-        }
-
+        long position = TokenCounter.Read(Name + ".position", read);
         long length = window == 0 ? position : Math.Min(position, window);
         var saved = new float[parts.Length][];
         for (int i = 0; i < parts.Length; i++)

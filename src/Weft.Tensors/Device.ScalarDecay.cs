@@ -17,11 +17,11 @@ public abstract partial class Device
 }
 
 /// <summary>
-/// The inputs of <see cref="Device.ScalarDecay"/>: q, k [B,T,Hk dk], v [B,T,H dv], the log decay a and the gate g [B,T,H] (null: ones),
-/// skip [H] (null: zeros). Those over time may be column views. Head h reads key head h / (H / Hk).
+/// The inputs of <see cref="Device.ScalarDecay"/>: q, k [B,T,Hk dk], v [B,T,H dv], the log decay a [B,T,H] or [H], the gate g [B,T,H]
+/// (null: ones), skip [H] (null: zeros). A token has <see cref="Rank"/> rows of q, k and v; <see cref="Time"/> and <see cref="Chunk"/> count those. Those over time may be column views. Head h reads key head h / (H / Hk).
 /// </summary>
 internal readonly record struct ScalarDecayInputs(
-    Tensor Q, Tensor K, Tensor V, Tensor LogDecay, Tensor? Gate, Tensor? Skip, int KeyHeads, float Scale, int Chunk)
+    Tensor Q, Tensor K, Tensor V, Tensor LogDecay, Tensor? Gate, Tensor? Skip, int KeyHeads, float Scale, int Chunk, int Rank)
 {
     public int Batch => Q.Shape[0];
 

@@ -34,6 +34,12 @@ public abstract partial class Device : IDisposable
     /// <summary>Adds a kernel's work to <see cref="Flops"/>.</summary>
     protected internal void CountFlops(long count) => Interlocked.Add(ref flops, count);
 
+    /// <summary>
+    /// Sets <see cref="Flops"/> back to what it was: after work that depends on weights alone and is kept for many tokens and sequences,
+    /// such as a filter's values, and so is part of no sequence's cost.
+    /// </summary>
+    public void ForgetFlopsSince(long before) => Interlocked.Exchange(ref flops, before);
+
     /// <summary>A tensor that owns its memory, filled with zeros.</summary>
     /// <exception cref="InputException">There is not enough memory.</exception>
     public Tensor Zeros(Shape shape)
@@ -112,7 +118,7 @@ public abstract partial class Device : IDisposable
     // ---- norms (Ops.Norm.cs)
 
     /// <summary>
-    /// y = n(x) weight, where n divides each group of <see cref="NormOptions.Group"/> columns by its root mean square, or by its Euclidean
+    /// y = n(x) weight, where n subtracts each group's mean when <see cref="NormOptions.Center"/> and divides each group of <see cref="NormOptions.Group"/> columns by its root mean square, or by its Euclidean
     /// length when <see cref="NormOptions.Euclidean"/>; epsilon is added under the root. With a <paramref name="gate"/>,
     /// y = n(x silu(gate)) weight when <see cref="NormOptions.GateFirst"/>, else y = n(x) weight silu(gate).
     /// The weight has as many entries as x has columns, or as one group has; null for ones.
@@ -213,10 +219,15 @@ internal enum UnaryKind
     Tanh,
     Relu,
     Gelu,
+    Expm1,
+    ShiftedPositive,
+    EluPlusOne,
+    Reciprocal,
+    Sin,
 }
 
 /// <summary>How <see cref="Device.Norm"/> normalises.</summary>
-internal readonly record struct NormOptions(int Group, float Epsilon, bool Euclidean, bool GateFirst);
+internal readonly record struct NormOptions(int Group, float Epsilon, bool Euclidean, bool GateFirst, bool Center = false);
 
 /// <summary>The numbers of one AdamW step; see <see cref="Device.AdamW"/>.</summary>
 /// <param name="Rate">The learning rate.</param>

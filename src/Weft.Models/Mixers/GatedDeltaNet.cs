@@ -4,13 +4,14 @@ using Weft.Tensors;
 namespace Weft.Models;
 
 /// <summary>The sizes and choices of a <see cref="GatedDeltaNet"/> layer.</summary>
-/// <param name="Heads">The number of heads H.</param>
+/// <param name="Heads">The number of heads H: of values, gates and memories.</param>
+/// <param name="KeyHeads">The heads of queries and keys, a divisor of H: each serves H / KeyHeads heads of values, as in Qwen3-Next.</param>
 /// <param name="KeyWidth">A head's key width dk.</param>
 /// <param name="ValueWidth">A head's value width dv.</param>
 /// <param name="Conv">The tokens that the short convolution sees, this one included.</param>
 /// <param name="Chunk">Tokens computed together: how it is computed, not what.</param>
 /// <param name="NegativeEigenvalues">Whether beta goes to 2 instead of 1, so that the state's transition can flip a direction (Grazzi et al., arXiv 2411.12537).</param>
-public sealed record GatedDeltaNetOptions(int Heads, int KeyWidth, int ValueWidth, int Conv = 4, int Chunk = 64, bool NegativeEigenvalues = false);
+public sealed record GatedDeltaNetOptions(int Heads, int KeyHeads, int KeyWidth, int ValueWidth, int Conv = 4, int Chunk = 64, bool NegativeEigenvalues = false);
 
 /// <summary>
 /// Gated DeltaNet (Yang, Kautz and Hatamizadeh, "Gated Delta Networks: Improving Mamba2 with Delta Rule", arXiv 2412.06464; section 3.4
@@ -30,10 +31,10 @@ public sealed class GatedDeltaNet : Mixer
     private const float NormEpsilon = 1e-5f;
 
     private readonly GatedDeltaNetOptions options;
-    private readonly int width, keys, values; // model width d, H dk, H dv
+    private readonly int width, keys, values; // model width d, Hk dk, H dv
 
-    private readonly Tensor inProj;  // [2 H dk + 2 H dv + 2 H, d]: rows q, k, v, g, b, a
-    private readonly Tensor conv;    // [2 H dk + H dv, K]: q, k, v
+    private readonly Tensor inProj;  // [2 Hk dk + 2 H dv + 2 H, d]: rows q, k, v, g, b, a
+    private readonly Tensor conv;    // [2 Hk dk + H dv, K]: q, k, v
     private readonly Tensor aLog;    // [H]
     private readonly Tensor dtBias;  // [H]
     private readonly Tensor norm;    // [dv]: one weight for all heads
@@ -44,7 +45,7 @@ public sealed class GatedDeltaNet : Mixer
     {
         this.options = options;
         width = builder.Width;
-        (keys, values) = (options.Heads * options.KeyWidth, options.Heads * options.ValueWidth);
+        (keys, values) = (options.KeyHeads * options.KeyWidth, options.Heads * options.ValueWidth);
         inProj = LearnLinear(builder, "in_proj.weight", (2 * keys) + (2 * values) + (2 * options.Heads), width);
         conv = LearnLinear(builder, "conv.weight", Channels, options.Conv);
         aLog = Learn(builder, "A_log", new Shape(options.Heads), Initial.LogUniform(0, 16), decay: false);
@@ -56,12 +57,13 @@ public sealed class GatedDeltaNet : Mixer
     private int Channels => (2 * keys) + values; // of the convolution
 
     /// <summary>
-    /// Options: <c>heads</c>, <c>head-dim</c> (dk), <c>expand-v</c> (dv / dk), <c>conv</c>, <c>chunk</c>, <c>negative-eigenvalues</c>.
+    /// Options: <c>heads</c>, <c>key-heads</c>, <c>head-dim</c> (dk), <c>expand-v</c> (dv / dk), <c>conv</c>, <c>chunk</c>,
+    /// <c>negative-eigenvalues</c>. Fewer key heads than heads: several heads of values share one of queries and keys.
     /// The paper gives queries and keys 3/4 of the model's width together (H dk = 0.75 d) and values twice that, so that a layer has 6 d^2
     /// parameters. Unless told, the heads are six, as in its models of width 2048, and three below width 768: memory is dk dv a head,
     /// and the paper's ablation finds heads narrower than 128 worse. The head width is then what makes 3/4 of the model's, to a multiple of 8.
     /// </summary>
-    /// <exception cref="InputException">An option is out of range, or the head widths are not whole.</exception>
+    /// <exception cref="InputException">An option is out of range, the head widths are not whole, or the key heads do not divide the heads.</exception>
     public static GatedDeltaNet Create(BlockOptions options, Builder builder)
     {
         double keys = 0.75 * builder.Width;
@@ -84,7 +86,13 @@ public sealed class GatedDeltaNet : Mixer
             throw options.Refuse("expand-v", $"times head-dim {headDim} is {valueWidth:0.###}, not a whole value width; 1, 1.5 or 2 usually do");
         }
 
-        return new GatedDeltaNet(builder, new GatedDeltaNetOptions(heads, headDim, (int)valueWidth,
+        int keyHeads = options.Int("key-heads", heads, 1, 4096);
+        if (heads % keyHeads != 0)
+        {
+            throw options.Refuse("key-heads", $"does not divide the {heads} heads; numbers that do: {HeadSizes.Divisors(heads, heads)}");
+        }
+
+        return new GatedDeltaNet(builder, new GatedDeltaNetOptions(heads, keyHeads, headDim, (int)valueWidth,
             options.Int("conv", 4, 2, 64), options.Int("chunk", 64, 1, 1024), options.Flag("negative-eigenvalues", false)));
     }
 
@@ -112,7 +120,7 @@ public sealed class GatedDeltaNet : Mixer
         Tensor rate = Ops.Affine(Ops.Exp(Ops.Copy(aLog, tape)), -1);
         Tensor a = Ops.Multiply(Ops.Softplus(Ops.Add(all.Columns(Channels + values + heads, heads), dtBias)), rate);
 
-        (Tensor o, Tensor memory) = DeltaRule.Chunked(q, k, v, beta, a, s.Memory.Before(tape), heads, 1 / MathF.Sqrt(options.KeyWidth), options.Chunk);
+        (Tensor o, Tensor memory) = DeltaRule.Chunked(q, k, v, beta, a, s.Memory.Before(tape), options.KeyHeads, 1 / MathF.Sqrt(options.KeyWidth), options.Chunk);
         s.Memory.After(memory);
         return Ops.Linear(Ops.GatedRmsNorm(o, gate, norm, NormEpsilon, options.ValueWidth, gateFirst: false), outProj);
     }
@@ -128,15 +136,15 @@ public sealed class GatedDeltaNet : Mixer
             + Ops.DeltaRuleFlops(tokens, options.Heads, options.KeyWidth, options.ValueWidth, options.Chunk)
             + Models.Cost.Linear(tokens, values, width),
         ParameterCount(),
-        sizeof(float) * (((options.Conv - 1L) * Channels) + ((long)keys * options.ValueWidth)));
+        sizeof(float) * (((options.Conv - 1L) * Channels) + ((long)values * options.KeyWidth)));
 }
 
-/// <summary>What a <see cref="GatedDeltaNet"/> layer remembers, whatever the number of tokens: H dk dv + (K - 1) (2 H dk + H dv) floats a sequence.</summary>
+/// <summary>What a <see cref="GatedDeltaNet"/> layer remembers, whatever the number of tokens: H dk dv + (K - 1) (2 Hk dk + H dv) floats a sequence.</summary>
 public sealed class GatedDeltaNetState : MixerState
 {
     internal GatedDeltaNetState(StateTensor conv, StateTensor memory) => (Conv, Memory) = (Keep(conv), Keep(memory));
 
-    /// <summary>The convolution's last inputs [B, K-1, 2 H dk + H dv], oldest first.</summary>
+    /// <summary>The convolution's last inputs [B, K-1, 2 Hk dk + H dv], oldest first.</summary>
     public StateTensor Conv { get; }
 
     /// <summary>S [B,H,dk,dv].</summary>

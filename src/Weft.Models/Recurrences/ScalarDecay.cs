@@ -8,9 +8,11 @@ namespace Weft.Models.Recurrences;
 /// S_t = exp(a_t) S_{t-1} + g_t k_t v_t^T
 /// o_t = scale S_t^T q_t + skip v_t
 /// </code>
-/// With g and skip absent and a = 0 it is linear attention (arXiv 2006.16236), with a constant a per head RetNet (arXiv 2307.08621),
+/// With g and skip absent and a = 0 it is linear attention (arXiv 2006.16236), with a constant a per head RetNet (arXiv 2307.08621) and
+/// lightning attention (arXiv 2405.04658),
 /// with a = -exp(A_log) dt and g = dt Mamba-2 (arXiv 2405.21060), whose C, B, x and D are q, k, v and skip.
-/// q, k are [B,T,Hk dk] and shared by the H / Hk heads of a key head, v is [B,T,H dv], a and g [B,T,H], skip [H].
+/// q, k are [B,T,Hk dk] and shared by the H / Hk heads of a key head, v is [B,T,H dv], a and g [B,T,H], skip [H]; an a that
+/// is the same at every token may be given as [H].
 /// </summary>
 public static class ScalarDecay
 {
@@ -26,11 +28,14 @@ public static class ScalarDecay
         int dk = q.Shape.Columns / keyHeads, dv = v.Shape.Columns / heads, rows = batch * keyHeads;
         Shape stateShape = new(batch, heads, dk, dv);
         Tensor state = Definitions.Start(initial, tape, stateShape).Reshape(new Shape(rows, sharing, dk, dv));
+        Shape perToken = new(batch, time, heads);
+        Tensor decays = logDecay.Shape == perToken ? logDecay
+            : Ops.Add(tape.Of(new float[perToken.Count], perToken), logDecay.Reshape(new Shape(1, 1, heads)));
         var outputs = new List<Tensor>(time);
         for (int t = 0; t < time; t++)
         {
             Tensor key = At(k, new Shape(rows, 1, dk, 1)), query = At(q, new Shape(rows, 1, dk, 1));
-            Tensor value = At(v, new Shape(rows, sharing, 1, dv)), decay = Ops.Exp(At(logDecay, new Shape(rows, sharing, 1, 1)));
+            Tensor value = At(v, new Shape(rows, sharing, 1, dv)), decay = Ops.Exp(At(decays, new Shape(rows, sharing, 1, 1)));
             Tensor write = Ops.Multiply(key, value);
             if (gate is not null)
             {
@@ -57,9 +62,9 @@ public static class ScalarDecay
     /// </summary>
     /// <returns>o [B,T,H dv] and the state after the last token [B,H,dk,dv], which overwrites <paramref name="initial"/> when the tape does not record.</returns>
     public static (Tensor O, Tensor Final) Chunked(Tensor q, Tensor k, Tensor v, Tensor logDecay, Tensor? gate, Tensor? skip, Tensor? initial,
-        int keyHeads, float scale = 1, int chunk = 64) => Ops.ScalarDecay(q, k, v, logDecay, gate, skip, initial, keyHeads, scale, chunk);
+        int keyHeads, float scale = 1, int chunk = 64, int rank = 1) => Ops.ScalarDecay(q, k, v, logDecay, gate, skip, initial, keyHeads, scale, chunk, rank);
 
     /// <summary>The forward FLOPs of <see cref="Chunked"/> on <paramref name="tokens"/> tokens of one sequence, as the kernels count them.</summary>
-    public static long Flops(long tokens, int heads, int keyHeads, int keyWidth, int valueWidth, int chunk = 64) =>
-        Ops.ScalarDecayFlops(tokens, heads, keyHeads, keyWidth, valueWidth, chunk);
+    public static long Flops(long tokens, int heads, int keyHeads, int keyWidth, int valueWidth, int chunk = 64, int rank = 1) =>
+        Ops.ScalarDecayFlops(tokens, heads, keyHeads, keyWidth, valueWidth, chunk, rank);
 }

@@ -45,6 +45,11 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Tanh: Map<TanhMap>(y, x); break;
             case UnaryKind.Relu: Map<ReluMap>(y, x); break;
             case UnaryKind.Gelu: Map<GeluMap>(y, x); break;
+            case UnaryKind.Expm1: Map<Expm1Map>(y, x); break;
+            case UnaryKind.ShiftedPositive: Map<ShiftedPositiveMap>(y, x); break;
+            case UnaryKind.EluPlusOne: Map<EluPlusOneMap>(y, x); break;
+            case UnaryKind.Reciprocal: Map<ReciprocalMap>(y, x); break;
+            case UnaryKind.Sin: Map<SinMap>(y, x); break;
             case UnaryKind.Log: Scalars(x, y, static v => MathF.Log(v)); break;
             default: Scalars(x, y, static v => MathF.Sqrt(v)); break;
         }
@@ -63,6 +68,11 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Tanh: Map<TanhGrad>(to, y, dy, accumulate: add); break;
             case UnaryKind.Relu: Map<ReluGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Gelu: Map<GeluGrad>(to, x, dy, accumulate: add); break;
+            case UnaryKind.Expm1: Map<Expm1Grad>(to, y, dy, accumulate: add); break;
+            case UnaryKind.ShiftedPositive: Map<ShiftedPositiveGrad>(to, y, dy, accumulate: add); break;
+            case UnaryKind.EluPlusOne: Map<EluPlusOneGrad>(to, y, dy, accumulate: add); break;
+            case UnaryKind.Reciprocal: Map<ReciprocalGrad>(to, y, dy, accumulate: add); break;
+            case UnaryKind.Sin: Map<SinGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Log: Map<LogGrad>(to, x, dy, accumulate: add); break;
             default: Map<SqrtGrad>(to, y, dy, accumulate: add); break;
         }
@@ -130,8 +140,23 @@ public sealed unsafe partial class CpuDevice
 
     private void BroadcastBinary(BinaryKind kind, Tensor a, Tensor b, Tensor y)
     {
-        BroadcastJob job = new() { Kind = kind, A = Repeating.Of(a, y.Shape), B = Repeating.Of(b, y.Shape), Y = y.Pointer, Lengths = y.Shape.Four() };
-        Pool.Run(ref job, job.Lengths.A * job.Lengths.B);
+        switch (kind)
+        {
+            case BinaryKind.Add: Broadcast<AddMap>(a, b, y); break;
+            case BinaryKind.Subtract: Broadcast<SubtractMap>(a, b, y); break;
+            default: Broadcast<MultiplyMap>(a, b, y); break;
+        }
+    }
+
+    private void Broadcast<TMap>(Tensor a, Tensor b, Tensor y) where TMap : IMap
+    {
+        if (y.Shape.Count == 0)
+        {
+            return;
+        }
+
+        BroadcastJob<TMap> job = new() { Tiles = new Tiles(y.Shape, contiguous: false), A = Repeating.Of(a, y.Shape), B = Repeating.Of(b, y.Shape), Y = y.Pointer, Lengths = y.Shape.Four() };
+        Pool.RunWide(ref job, job.Tiles.Count);
     }
 
     /// <summary>A tensor seen in a larger shape: a dimension of length 1 that repeats has stride 0.</summary>
@@ -162,45 +187,31 @@ public sealed unsafe partial class CpuDevice
         }
     }
 
-    private struct BroadcastJob : IJob
+    /// <summary>Rows of y, each from a row of a and of b, in which one value may repeat.</summary>
+    private struct BroadcastJob<TMap> : IWideJob where TMap : IMap
     {
-        public BinaryKind Kind;
+        public Tiles Tiles;
         public Repeating A, B;
         public float* Y;
         public (int A, int B, int C, int D) Lengths;
 
-        public readonly void Run(int index, int worker)
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
-            int i = index / Lengths.B, j = index % Lengths.B;
-            for (int k = 0; k < Lengths.C; k++)
+            (int from, int to) = Tiles.Part(index);
+            bool repeatsA = A.Box.D == 0, repeatsB = B.Box.D == 0;
+            for (int row = from; row < to; row++)
             {
+                (int outer, int k) = Math.DivRem(row, Lengths.C);
+                (int i, int j) = Math.DivRem(outer, Lengths.B);
                 float* a = A.At + (i * A.Box.A) + (j * A.Box.B) + (k * A.Box.C);
                 float* b = B.At + (i * B.Box.A) + (j * B.Box.B) + (k * B.Box.C);
-                float* y = Y + ((((long)index * Lengths.C) + k) * Lengths.D);
-                long da = A.Box.D, db = B.Box.D;
-                switch (Kind)
+                float* y = Y + ((long)row * Lengths.D);
+                for (int l = 0; l < Lengths.D; l += S.Count)
                 {
-                    case BinaryKind.Add:
-                        for (int l = 0; l < Lengths.D; l++)
-                        {
-                            y[l] = a[l * da] + b[l * db];
-                        }
-
-                        break;
-                    case BinaryKind.Subtract:
-                        for (int l = 0; l < Lengths.D; l++)
-                        {
-                            y[l] = a[l * da] - b[l * db];
-                        }
-
-                        break;
-                    default:
-                        for (int l = 0; l < Lengths.D; l++)
-                        {
-                            y[l] = a[l * da] * b[l * db];
-                        }
-
-                        break;
+                    int n = Lengths.D - l;
+                    V x1 = repeatsA ? S.Create(*a) : NormJob.Load<S, V>(a + l, n), x2 = repeatsB ? S.Create(*b) : NormJob.Load<S, V>(b + l, n);
+                    NormJob.Store<S, V>(TMap.Of<S, V>(x1, x2, x2, x2, x2), y + l, n);
                 }
             }
         }
@@ -366,6 +377,22 @@ public sealed unsafe partial class CpuDevice
         public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.SelectLess(S.Zero, x1, x2, S.Zero);
     }
 
+    private readonly struct SinMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => Simd.SinCos<S, V>(x1).Sin;
+    }
+
+    private readonly struct SinGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(Simd.SinCos<S, V>(x1).Cos, x2);
+    }
+
     // x sigmoid(2 u) with u = sqrt(2/pi) (x + 0.044715 x^3): the tanh form of Gelu, as (1 + tanh u) / 2 = sigmoid(2 u).
     private readonly struct GeluMap : IMap
     {
@@ -393,6 +420,77 @@ public sealed unsafe partial class CpuDevice
             V s = Simd.Sigmoid<S, V>(u2);
             return S.Mul(x2, S.Mul(s, S.Fma(S.Mul(x1, slope), S.Sub(S.Create(1), s), S.Create(1))));
         }
+    }
+
+    private readonly struct Expm1Map : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => Simd.Expm1<S, V>(x1, out _);
+    }
+
+    // From y = e^x - 1: dy (y + 1).
+    private readonly struct Expm1Grad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Fma(x1, x2, x2);
+    }
+
+    private readonly struct ShiftedPositiveMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
+            S.SelectLess(x1, S.Zero, Simd.Sigmoid<S, V>(x1), S.Add(x1, S.Create(0.5f)));
+    }
+
+    // From y: dy y (1 - y) below 1/2, dy above.
+    private readonly struct ShiftedPositiveGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
+            S.SelectLess(x1, S.Create(0.5f), S.Mul(x2, S.Mul(x1, S.Sub(S.Create(1), x1))), x2);
+    }
+
+    private readonly struct EluPlusOneMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
+            S.Add(S.Max(S.Zero, x1), Simd.Exp<S, V>(S.Min(S.Zero, x1)));
+    }
+
+    // From y: the slope is e^x = y up to 1, and 1 from there.
+    private readonly struct EluPlusOneGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Mul(x2, S.Min(S.Create(1), x1));
+    }
+
+    private readonly struct ReciprocalMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Div(S.Create(1), x1);
+    }
+
+    // From y = 1 / x: -dy y^2.
+    private readonly struct ReciprocalGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.Sub(S.Zero, S.Mul(x2, S.Mul(x1, x1)));
     }
 
     private readonly struct LogGrad : IMap

@@ -51,7 +51,7 @@ public sealed unsafe partial class CpuDevice
         public long XStride, GateStride, YStride;
         public int Rows, Columns, Group, RowsEach, Blocks;
         public float Epsilon, Share; // Share: what a group's sum of squares is multiplied by, 1/group for a mean
-        public bool GateFirst, WeightPerGroup;
+        public bool GateFirst, Center, WeightPerGroup;
 
         public static NormJob Of(Tensor x, Tensor? weight, Tensor? gate, in NormOptions o)
         {
@@ -70,6 +70,7 @@ public sealed unsafe partial class CpuDevice
                 Epsilon = o.Epsilon,
                 Share = o.Euclidean ? 1 : 1f / o.Group,
                 GateFirst = o.GateFirst,
+                Center = o.Center,
                 RowsEach = each,
                 Blocks = (rows + each - 1) / each,
             };
@@ -86,7 +87,7 @@ public sealed unsafe partial class CpuDevice
                     float* z = Gate is null ? null : Gate + (row * GateStride) + start;
                     float* w = Weight is null ? null : WeightPerGroup ? Weight : Weight + start;
                     float inverse = Inverse<S, V>(x, GateFirst ? z : null, y);
-                    float* u = GateFirst && z is not null ? y : x;
+                    float* u = Center || (GateFirst && z is not null) ? y : x;
                     V scale = S.Create(inverse);
                     for (int i = 0; i < Group; i += S.Count)
                     {
@@ -108,16 +109,26 @@ public sealed unsafe partial class CpuDevice
             }
         }
 
-        /// <summary>1 / sqrt(share sum u^2 + epsilon), u = x or x silu(z), which is then stored in <paramref name="u"/>.</summary>
+        /// <summary>1 / sqrt(share sum u^2 + epsilon), u = x, or x silu(z) or x less its mean, which are then stored in <paramref name="u"/>.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public readonly float Inverse<S, V>(float* x, float* z, float* u) where S : struct, ISimd<V> where V : unmanaged
         {
-            V sum = S.Zero;
+            V sum = S.Zero, mean = S.Zero;
+            if (Center)
+            {
+                mean = S.Create(Simd.Sum(Group, x) / Group);
+            }
+
             for (int i = 0; i < Group; i += S.Count)
             {
                 int n = Group - i;
                 V value = Load<S, V>(x + i, n);
-                if (z is not null)
+                if (Center)
+                {
+                    Store<S, V>(S.Sub(value, mean), u + i, n);
+                    value = Load<S, V>(u + i, n);
+                }
+                else if (z is not null)
                 {
                     value = S.Mul(value, Simd.Silu<S, V>(Load<S, V>(z + i, n)));
                     Store<S, V>(value, u + i, n);
@@ -152,7 +163,8 @@ public sealed unsafe partial class CpuDevice
 
     /// <summary>
     /// With n = u inverse, y = n w s (s = silu(z) or 1): dn = dy w s, dw = dy n s, dz = dy n w silu'(z), and
-    /// du = inverse (dn - n share sum(dn n)); with the gate first, dx = du silu(z) and dz = du x silu'(z).
+    /// du = inverse (dn - n share sum(dn n)); with the gate first, dx = du silu(z) and dz = du x silu'(z); with the mean taken off,
+    /// dx = du less its own mean.
     /// </summary>
     private struct NormBackwardJob : IWideJob
     {
@@ -190,9 +202,9 @@ public sealed unsafe partial class CpuDevice
             float* dz = Dgate is null ? null : Dgate + (row * DgateStride) + start;
             bool first = N.GateFirst && z is not null, last = !N.GateFirst && z is not null;
             float inverse = N.Inverse<S, V>(x, first ? z : null, gated);
-            float* u = first ? gated : x;
+            float* u = first || N.Center ? gated : x;
 
-            V scale = S.Create(inverse), sum = S.Zero;
+            V scale = S.Create(inverse), sum = S.Zero, total = S.Zero;
             for (int i = 0; i < N.Group; i += S.Count)
             {
                 int rest = N.Group - i;
@@ -218,13 +230,14 @@ public sealed unsafe partial class CpuDevice
                 d = S.Mul(d, weight);
                 NormJob.Store<S, V>(d, dn + i, rest);
                 sum = S.Fma(d, n, sum);
+                total = S.Add(total, d);
             }
 
-            V share = S.Create(-S.Sum(sum) * N.Share * inverse);
+            V share = S.Create(-S.Sum(sum) * N.Share * inverse), mean = S.Create(N.Center ? S.Sum(total) * N.Share : 0);
             for (int i = 0; i < N.Group; i += S.Count)
             {
                 int rest = N.Group - i;
-                V du = S.Mul(scale, S.Fma(NormJob.Load<S, V>(u + i, rest), share, NormJob.Load<S, V>(dn + i, rest)));
+                V du = S.Mul(scale, S.Sub(S.Fma(NormJob.Load<S, V>(u + i, rest), share, NormJob.Load<S, V>(dn + i, rest)), mean));
                 if (first)
                 {
                     V gate = NormJob.Load<S, V>(z + i, rest);

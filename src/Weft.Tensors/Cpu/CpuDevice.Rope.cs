@@ -101,16 +101,20 @@ public sealed unsafe partial class CpuDevice
             int pairs = Options.Rotary / 2;
             float* cosines = Scratch + (3 * (nint)worker * Options.Rotary), sines = cosines + pairs;
             double* tile = (double*)(sines + pairs); // the turn at the tile's first position: cosines, then sines
-            long origin = (FirstTile + index) * RopeTable.Positions;
-            for (int i = 0; i < pairs; i++)
+            long first = (FirstTile + index) * RopeTable.Positions, end = Math.Min(Options.Position + Time, first + RopeTable.Positions), origin = -1;
+            for (long position = Math.Max(Options.Position, first); position < end; position++)
             {
-                (tile[pairs + i], tile[i]) = Math.SinCos(origin * Frequencies[i]);
-            }
+                long turned = Options.Period == 0 ? position : position % Options.Period, rest = turned % RopeTable.Positions;
+                if (turned - rest != origin)
+                {
+                    origin = turned - rest;
+                    for (int i = 0; i < pairs; i++)
+                    {
+                        (tile[pairs + i], tile[i]) = Math.SinCos(origin * Frequencies[i]);
+                    }
+                }
 
-            long end = Math.Min(Options.Position + Time, origin + RopeTable.Positions);
-            for (long position = Math.Max(Options.Position, origin); position < end; position++)
-            {
-                double* within = Table + (2 * (position - origin) * pairs);
+                double* within = Table + (2 * rest * pairs);
                 for (int i = 0; i < pairs; i++)
                 {
                     double c = (tile[i] * within[i]) - (tile[pairs + i] * within[pairs + i]);

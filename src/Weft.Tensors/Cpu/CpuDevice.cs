@@ -33,6 +33,7 @@ public sealed unsafe partial class CpuDevice : Device
     {
         Pool.Dispose();
         shared?.Dispose();
+        twiddles?.Dispose();
         base.Dispose();
     }
 

@@ -40,7 +40,7 @@ internal static unsafe partial class DeltaRuleKernel
 
         SmallGemm.NN(c, dv, dk, x, dk, ds, dv, du, dv, 0);
         LowerTransposedTimes(c, dv, w.P, o.At, (nint)o.Stride, du);
-        SolveTransposed<S, V>(c, dv, w, du, dy);
+        SolveTransposed<S, V>(c, dv, w.L, w.Beta, du, dy);
         Put(c, dv, dy, to.V);
 
         // dP = dO U^T and dL = dY U^T, below the diagonal.
@@ -136,31 +136,34 @@ internal static unsafe partial class DeltaRuleKernel
         }
     }
 
-    /// <summary>dU += L^T dY with dY = diag(beta) dU, from the last row to the first; dU holds the right side on entry.</summary>
-    private static void SolveTransposed<S, V>(int c, int n, in Within w, float* du, float* dy) where S : struct, ISimd<V> where V : unmanaged
+    /// <summary>dU += L^T dY with dY = diag(beta) dU, from the last row to the first; dU holds the right side on entry. Without beta (null) dy is du.</summary>
+    public static void SolveTransposed<S, V>(int c, int n, float* lower, float* beta, float* du, float* dy) where S : struct, ISimd<V> where V : unmanaged
     {
         for (int i = (c - 1) / SolveBlock * SolveBlock; i >= 0; i -= SolveBlock)
         {
             int end = Math.Min(c, i + SolveBlock);
             if (end < c)
             {
-                SmallGemm.TN(end - i, n, c - end, w.L + (end * c) + i, c, dy + (end * n), n, du + (i * n), n, 1);
+                SmallGemm.TN(end - i, n, c - end, lower + (end * c) + i, c, dy + (end * n), n, du + (i * n), n, 1);
             }
 
             for (int r = end - 1; r >= i; r--)
             {
                 for (int j = r + 1; j < end; j++)
                 {
-                    Simd.Axpy(n, w.L[(j * c) + r], dy + (j * n), du + (r * n));
+                    Simd.Axpy(n, lower[(j * c) + r], dy + (j * n), du + (r * n));
                 }
 
-                Scale<S, V>(n, w.Beta[r], du + (r * n), dy + (r * n));
+                if (beta != null)
+                {
+                    Scale<S, V>(n, beta[r], du + (r * n), dy + (r * n));
+                }
             }
         }
     }
 
     /// <summary>y [c,n] += X^T x with X [c,c] zero above the diagonal.</summary>
-    private static void LowerTransposedTimes(int c, int n, float* lower, float* x, nint ldx, float* y)
+    public static void LowerTransposedTimes(int c, int n, float* lower, float* x, nint ldx, float* y)
     {
         for (int i = 0; i < c; i += Block)
         {
@@ -168,7 +171,7 @@ internal static unsafe partial class DeltaRuleKernel
         }
     }
 
-    private static void Put(int rows, int n, float* from, Strided to)
+    public static void Put(int rows, int n, float* from, Strided to)
     {
         for (int i = 0; i < rows && !to.IsNone; i++)
         {

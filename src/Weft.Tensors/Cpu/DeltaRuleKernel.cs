@@ -75,7 +75,7 @@ internal static unsafe partial class DeltaRuleKernel
 
         Simd.Copy(c, dv, h.V.At, (nint)h.V.Stride, y, dv);
         SmallGemm.NN(c, dv, dk, x, dk, s, dv, y, dv, 1);
-        Solve<S, V>(c, dv, w, y, u);
+        Solve<S, V>(c, dv, w.L, w.Beta, y, u);
 
         // O = diag(scale g) Q S_0 + P U.
         for (int i = 0; i < c; i++)
@@ -240,31 +240,34 @@ internal static unsafe partial class DeltaRuleKernel
         return w;
     }
 
-    /// <summary>Y += L U with U = diag(beta) Y, row after row: Y, U [c,n]; Y holds the right side on entry.</summary>
-    private static void Solve<S, V>(int c, int n, in Within w, float* y, float* u) where S : struct, ISimd<V> where V : unmanaged
+    /// <summary>Y += L U with U = diag(beta) Y, row after row: Y, U [c,n]; Y holds the right side on entry. Without beta (null) u is y.</summary>
+    public static void Solve<S, V>(int c, int n, float* lower, float* beta, float* y, float* u) where S : struct, ISimd<V> where V : unmanaged
     {
         for (int i = 0; i < c; i += SolveBlock)
         {
             int rows = Math.Min(SolveBlock, c - i);
             if (i > 0)
             {
-                SmallGemm.NN(rows, n, i, w.L + (i * c), c, u, n, y + (i * n), n, 1);
+                SmallGemm.NN(rows, n, i, lower + (i * c), c, u, n, y + (i * n), n, 1);
             }
 
             for (int r = i; r < i + rows; r++)
             {
                 for (int j = i; j < r; j++)
                 {
-                    Simd.Axpy(n, w.L[(r * c) + j], u + (j * n), y + (r * n));
+                    Simd.Axpy(n, lower[(r * c) + j], u + (j * n), y + (r * n));
                 }
 
-                Scale<S, V>(n, w.Beta[r], y + (r * n), u + (r * n));
+                if (beta != null)
+                {
+                    Scale<S, V>(n, beta[r], y + (r * n), u + (r * n));
+                }
             }
         }
     }
 
     /// <summary>y += X x with X [c,c] zero above the diagonal and x [c,n].</summary>
-    private static void LowerTimes(int c, int n, float* lower, float* x, nint ldx, float* y, nint ldy)
+    public static void LowerTimes(int c, int n, float* lower, float* x, nint ldx, float* y, nint ldy)
     {
         for (int i = 0; i < c; i += Block)
         {

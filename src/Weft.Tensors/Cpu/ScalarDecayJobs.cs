@@ -50,11 +50,17 @@ internal unsafe struct ChunkStatesJob : IWideJob
         ScalarDecayKernel.Decays<S, V>(a, n, 1);
         float skip = P.Skip is null ? 0 : P.Skip[head];
         int key = head / P.Sharing * P.Dk, value = head * P.Dv;
-        for (int t = 0; t < n; t++, row++)
+        for (int t = 0; t < n; t++)
         {
-            float gate = P.Gate.IsNone ? 1 : P.Gate[row][head];
-            ScalarDecayKernel.Step<S, V>(P.Dk, P.Dv, P.Q[row] + key, P.K[row] + key, P.V[row] + value,
-                a[t], gate, P.Scale, skip, state, P.O[row] + value);
+            float gate = P.Gate.IsNone ? 1 : P.Gate[(row + t) / P.Rank][head];
+            ScalarDecayKernel.Step<S, V>(P.Dk, P.Dv, P.Q[row + t] + key, P.K[row + t] + key, P.V[row + t] + value,
+                a[t], gate, P.Scale, skip, state, P.O[row + t] + value);
+            for (long i = row + t + 1 - P.Rank; i < row + t && (t + 1) % P.Rank == 0; i++)
+            {
+                // A token's earlier queries, now that all its pairs are written.
+                SmallGemm.NN(1, P.Dv, P.Dk, P.Q[i] + key, P.Dk, state, P.Dv, P.O[i] + value, P.Dv, 0, P.Scale);
+                Simd.Axpy(P.Dv, skip, P.V[i] + value, P.O[i] + value);
+            }
         }
     }
 }
@@ -84,7 +90,7 @@ internal unsafe struct ChunkOutputsJob : IWideJob
         {
             float* v = P.V[row] + (head * P.Dv), o = P.O[row] + (head * P.Dv);
             P.LogDecays(row, head, n, a);
-            ScalarDecayKernel.Weights<S, V>(n, ld, p, a, P.Gates(row, head, n, gates), P.Scale, w);
+            ScalarDecayKernel.Weights<S, V>(n, ld, p, a, P.Gates(row, head, n, gates), P.Scale, P.Rank, w);
             ScalarDecayKernel.AddToDiagonal(n, ld, P.Skip is null ? 0 : P.Skip[head], w);
             ScalarDecayKernel.FromStart<S, V>(a, n, P.Scale, decays);
             SmallGemm.NN(n, P.Dv, P.Dk, q, (nint)P.Q.Stride, P.StateBefore((batch * P.Heads) + head, chunk), P.Dv, o, (nint)P.O.Stride, 0);
@@ -164,7 +170,7 @@ internal unsafe struct ChunkGradsJob : IWideJob
             SmallGemm.Transpose(n, dv, v, (nint)P.V.Stride, values, ld);
             Triangle.Scores(n, dv, dO, P.D.O.Stride, values, r, ld);
             P.D.Skips[((((long)batch * P.Chunks) + chunk) * P.Heads) + head] = Trace(n, r, ld); // sum of do_i v_i
-            ScalarDecayKernel.WeightsBackward<S, V>(n, ld, p, r, a, gate, P.Scale, w, dp, add, dgate);
+            ScalarDecayKernel.WeightsBackward<S, V>(n, ld, p, r, a, gate, P.Scale, P.Rank, w, dp, add, dgate);
             ScalarDecayKernel.DecaySums<S, V>(n, ld, r, reads, da);
 
             // What the outputs read from the state before the chunk: dq_i = decay_i S do_i.
@@ -216,16 +222,17 @@ internal unsafe struct ChunkGradsJob : IWideJob
 
         for (int s = 0; s < n; s++)
         {
-            if (!P.D.A.IsNone)
+            bool first = s % P.Rank == 0; // a token's decay is its first row's, its gate that of all its rows
+            if (!P.D.A.IsNone && first)
             {
-                float* to = P.D.A[row + s] + head;
+                float* to = P.D.A[(row + s) / P.Rank] + head;
                 *to = da[s] + (P.D.A.Add ? *to : 0);
             }
 
             if (!P.D.Gate.IsNone)
             {
-                float* to = P.D.Gate[row + s] + head;
-                *to = dgate[s] + writes[s] + (P.D.Gate.Add ? *to : 0);
+                float* to = P.D.Gate[(row + s) / P.Rank] + head;
+                *to = dgate[s] + writes[s] + (P.D.Gate.Add || !first ? *to : 0);
             }
         }
     }

@@ -5,13 +5,13 @@ namespace Weft.Tensors.Cpu;
 internal static unsafe partial class ScalarDecayKernel
 {
     /// <summary>
-    /// The gradients at the token pairs j &lt;= i &lt; n of one head, with e = scale exp(seg(i, j)), p = q_i k_j and r = do_i v_j:
+    /// The gradients at the token pairs j &lt;= i &lt; n of one head (as in <see cref="Weights"/>), with e = scale exp(seg(i, j)), p = q_i k_j and r = do_i v_j:
     /// w = e gate_j p, the weights again; dp (+)= e gate_j r, their part in q k^T's gradient, added up over the heads of a key head;
     /// r becomes x = e gate_j p r, the pair's share in the loss, by which decays are judged; and, unless null,
     /// dgate_j = sum over i of e p r. Right of the diagonal, within its block of rows, w is zero and dp gets nothing.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void WeightsBackward<S, V>(int n, int ld, float* p, float* r, float* a, float* gate, float scale, float* w, float* dp, bool add, float* dgate)
+    public static void WeightsBackward<S, V>(int n, int ld, float* p, float* r, float* a, float* gate, float scale, int rank, float* w, float* dp, bool add, float* dgate)
         where S : struct, ISimd<V> where V : unmanaged
     {
         V first = Lanes<S, V>();
@@ -35,11 +35,11 @@ internal static unsafe partial class ScalarDecayKernel
                 V e, pair = S.Load(p + at), slope = S.Load(r + at);
                 if (i < diagonal)
                 {
-                    V row = S.Create(i);
-                    seg = S.SelectLess(column, row, S.Add(seg, S.Create(a[i])), S.Zero);
-                    e = S.SelectLess(row, column, S.Zero, S.Mul(factor, Decay<S, V>(seg)));
-                    pair = S.SelectLess(row, column, S.Zero, pair);
-                    slope = S.SelectLess(row, column, S.Zero, slope);
+                    V last = S.Create(i | (rank - 1));
+                    seg = S.SelectLess(column, S.Create(i), S.Add(seg, S.Create(a[i])), S.Zero);
+                    e = S.SelectLess(last, column, S.Zero, S.Mul(factor, Decay<S, V>(seg)));
+                    pair = S.SelectLess(last, column, S.Zero, pair);
+                    slope = S.SelectLess(last, column, S.Zero, slope);
                 }
                 else
                 {

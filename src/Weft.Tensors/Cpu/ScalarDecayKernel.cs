@@ -20,7 +20,7 @@ internal static unsafe partial class ScalarDecayKernel
 
     /// <summary>e^x, but 0 below e^-64: what has decayed that far counts for nothing, and denormal numbers, slow on many processors, stay out of the products.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Decay<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged =>
+    public static V Decay<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged =>
         S.SelectLess(x, S.Create(-64), S.Zero, Simd.Exp<S, V>(x));
 
     /// <summary>x[i] = scale e^x[i]; the lanes from n to the next multiple of a vector are written too.</summary>
@@ -88,11 +88,12 @@ internal static unsafe partial class ScalarDecayKernel
     }
 
     /// <summary>
-    /// w[i,j] = scale exp(seg(i, j)) gate_j p[i,j] for j &lt;= i &lt; n; zeros right of the diagonal, up to the end of its block of
+    /// w[i,j] = scale exp(seg(i, j)) gate_j p[i,j] for j &lt;= i &lt; n, or up to the last of i's token where a token has
+    /// <paramref name="rank"/> rows, at most 4; zeros right of that, up to the end of its block of
     /// <see cref="Ops.ScalarDecayBlock"/> rows. Columns are taken a vector at a time, so that seg stays in a register.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Weights<S, V>(int n, int ld, float* p, float* a, float* gate, float scale, float* w) where S : struct, ISimd<V> where V : unmanaged
+    public static void Weights<S, V>(int n, int ld, float* p, float* a, float* gate, float scale, int rank, float* w) where S : struct, ISimd<V> where V : unmanaged
     {
         V first = Lanes<S, V>();
         for (int jb = 0; jb < n; jb += S.Count)
@@ -109,7 +110,7 @@ internal static unsafe partial class ScalarDecayKernel
                 V row = S.Create(i);
                 seg = S.SelectLess(column, row, S.Add(seg, S.Create(a[i])), S.Zero);
                 V value = S.Mul(S.Mul(Decay<S, V>(seg), factor), S.Load(p + ((long)i * ld) + jb));
-                S.Store(S.SelectLess(row, column, S.Zero, value), w + ((long)i * ld) + jb);
+                S.Store(S.SelectLess(S.Create(i | (rank - 1)), column, S.Zero, value), w + ((long)i * ld) + jb);
             }
 
             for (; i < n; i++)

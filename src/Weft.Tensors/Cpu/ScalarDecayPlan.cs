@@ -3,9 +3,9 @@ namespace Weft.Tensors.Cpu;
 /// <summary>A scalar-decay recurrence as its jobs see it: addresses, distances between rows, sizes, and the segment of chunks in hand.</summary>
 internal unsafe struct ScalarDecayPlan
 {
-    public readonly Strided Q, K, V, A, Gate, O;
+    public readonly Strided Q, K, V, A, Gate, O; // a token has Rank rows of q, k, v and o, one of the gate and the log decay, or this one for all
     public readonly float* Skip, State;
-    public readonly int Time, Heads, KeyHeads, Dk, Dv, Chunk;
+    public readonly int Time, Heads, KeyHeads, Dk, Dv, Chunk, Rank;
     public readonly float Scale;
 
     /// <summary>The states before chunks, <see cref="Slots"/> of each head: a chunk's is at its number modulo that.</summary>
@@ -24,10 +24,11 @@ internal unsafe struct ScalarDecayPlan
 
     public ScalarDecayPlan(in ScalarDecayInputs x, Tensor? o, Tensor? state)
     {
-        (Q, K, V, A, Gate, O) = (new Strided(x.Q), new Strided(x.K), new Strided(x.V), new Strided(x.LogDecay), new Strided(x.Gate), new Strided(o));
+        (Q, K, V, Gate, O) = (new Strided(x.Q), new Strided(x.K), new Strided(x.V), new Strided(x.Gate), new Strided(o));
+        A = x.LogDecay.Shape.Rank == 1 ? new Strided(x.LogDecay.Pointer, 0) : new Strided(x.LogDecay);
         Skip = x.Skip is null ? null : x.Skip.Pointer;
         State = state is null ? null : state.Pointer;
-        (Time, Heads, KeyHeads, Dk, Dv, Chunk, Scale) = (x.Time, x.Heads, x.KeyHeads, x.KeyWidth, x.ValueWidth, x.Chunk, x.Scale);
+        (Time, Heads, KeyHeads, Dk, Dv, Chunk, Scale, Rank) = (x.Time, x.Heads, x.KeyHeads, x.KeyWidth, x.ValueWidth, x.Chunk, x.Scale, x.Rank);
     }
 
     /// <summary>
@@ -71,8 +72,15 @@ internal unsafe struct ScalarDecayPlan
     /// <summary>The gradient of the state after a chunk.</summary>
     public readonly float* GradAfter(int head, int chunk) => D.States + ((((long)head * D.Slots) + (chunk % D.Slots)) * StateSize);
 
-    /// <summary>A chunk's log decays of one head, copied to <paramref name="to"/>.</summary>
-    public readonly void LogDecays(long row, int head, int n, float* to) => Column(A, row, head, n, to);
+    /// <summary>A chunk's log decays of one head, copied to <paramref name="to"/>: a token's at its first row, then zeros.</summary>
+    public readonly void LogDecays(long row, int head, int n, float* to)
+    {
+        Column(A, row, head, n, to);
+        for (int i = 0; i < n && Rank > 1; i++)
+        {
+            to[i] = i % Rank == 0 ? to[i] : 0;
+        }
+    }
 
     /// <summary>A chunk's gates of one head, copied to <paramref name="to"/>; null where there are none.</summary>
     public readonly float* Gates(long row, int head, int n, float* to)
@@ -86,11 +94,11 @@ internal unsafe struct ScalarDecayPlan
         return to;
     }
 
-    private static void Column(Strided from, long row, int column, int n, float* to)
+    private readonly void Column(Strided from, long row, int column, int n, float* to)
     {
         for (int i = 0; i < n; i++)
         {
-            to[i] = from[row + i][column];
+            to[i] = from[(row + i) / Rank][column];
         }
 
         for (int i = n; i % 16 != 0; i++)
@@ -110,6 +118,10 @@ internal unsafe struct ScalarDecayPlan
                 int rows = Math.Min(Ops.ScalarDecayBlock, n - r);
                 flops += 2L * rows * (r + rows) * ((KeyHeads * Dk) + (Heads * Dv));
             }
+        }
+        else
+        {
+            flops += 2L * (n - (n / Rank)) * StateSize * Heads;
         }
 
         return flops;

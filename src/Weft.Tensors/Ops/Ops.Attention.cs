@@ -6,18 +6,19 @@ public static partial class Ops
     /// Rotary positions (Su et al., arXiv 2104.09864): in each head of <paramref name="headDim"/> columns of <paramref name="x"/>
     /// [B,T,heads headDim], the pair (i, i + r/2) turns by the angle p theta^(-2i/r), where p is the token's position - the first
     /// token's is <paramref name="position"/> - and r = <paramref name="rotary"/> the columns that turn (0: all); the other columns
-    /// pass. Halves, not neighbours, are paired, as in Llama and GPT-NeoX.
+    /// pass. Halves, not neighbours, are paired, as in Llama and GPT-NeoX. With a <paramref name="period"/>, positions count from 0 again
+    /// after so many.
     /// </summary>
-    public static Tensor Rope(Tensor x, int headDim, long position, float theta, int rotary = 0)
+    public static Tensor Rope(Tensor x, int headDim, long position, float theta, int rotary = 0, int period = 0)
     {
         rotary = rotary == 0 ? headDim : rotary;
         Require(x.Shape.Rank == 3 && headDim > 0 && x.Shape.Columns % headDim == 0, "Rope", x);
-        if (rotary < 2 || rotary > headDim || rotary % 2 != 0 || position < 0 || !(theta > 0))
+        if (rotary < 2 || rotary > headDim || rotary % 2 != 0 || position < 0 || period < 0 || !(theta > 0))
         {
             throw new ArgumentException($"rotary positions need an even number of columns up to {headDim}, a position from 0 and a positive theta, not {rotary}, {position} and {theta}");
         }
 
-        var options = new RopeOptions(headDim, rotary, theta, position);
+        var options = new RopeOptions(headDim, rotary, theta, position, period);
         Tape tape = TapeOf(x);
         Tensor y = tape.Empty(x.Shape);
         tape.Device.Rope(x, options, inverse: false, y, accumulate: false);
@@ -215,7 +216,7 @@ public readonly record struct AttentionBias(Tensor? Slopes = null, Tensor? LogFo
 internal readonly record struct AttentionOperands(Tensor Q, Tensor K, Tensor V, AttentionPast Past, AttentionBias Bias, AttentionOptions Options, long Position);
 
 /// <summary>What <see cref="Device.Rope"/> needs to know; see <see cref="Ops.Rope"/>.</summary>
-internal readonly record struct RopeOptions(int HeadDim, int Rotary, float Theta, long Position);
+internal readonly record struct RopeOptions(int HeadDim, int Rotary, float Theta, long Position, int Period);
 
 /// <summary>Where the gradients of <see cref="Ops.Attention"/> go; a past's are added to what is there.</summary>
 internal readonly record struct AttentionGradients(

@@ -65,6 +65,12 @@ public static partial class Ops
                 return;
             }
 
+            if (whole && !target.Accumulate)
+            {
+                tape.Device.Binary(BinaryKind.Multiply, dy, other, dx);
+                return;
+            }
+
             Tensor part = tape.Rent(dy.Shape);
             if (Kind == BinaryKind.Multiply)
             {
@@ -79,9 +85,16 @@ public static partial class Ops
             {
                 tape.Device.Affine(part, 1, 0, dx, target.Accumulate);
             }
-            else
+            else if (dx.IsContiguous)
             {
                 tape.Device.SumTo(part, dx, target.Accumulate);
+            }
+            else
+            {
+                Tensor sum = tape.Rent(dx.Shape); // sums are written without gaps
+                tape.Device.SumTo(part, sum, false);
+                tape.Device.Affine(sum, 1, 0, dx, target.Accumulate);
+                tape.Return(sum);
             }
 
             tape.Return(part);
@@ -93,6 +106,9 @@ public static partial class Ops
 
     /// <summary>The natural logarithm.</summary>
     public static Tensor Log(Tensor x) => Unary(UnaryKind.Log, x);
+
+    /// <summary>1 / x.</summary>
+    public static Tensor Reciprocal(Tensor x) => Unary(UnaryKind.Reciprocal, x);
 
     /// <summary>The square root.</summary>
     public static Tensor Sqrt(Tensor x) => Unary(UnaryKind.Sqrt, x);
@@ -112,8 +128,20 @@ public static partial class Ops
     /// <summary>max(x, 0).</summary>
     public static Tensor Relu(Tensor x) => Unary(UnaryKind.Relu, x);
 
+    /// <summary>elu(x) + 1, that is x + 1 above zero and e^x below: the feature map of linear attention (Katharopoulos et al., arXiv 2006.16236, equation 7).</summary>
+    public static Tensor EluPlusOne(Tensor x) => Unary(UnaryKind.EluPlusOne, x);
+
     /// <summary>The Gaussian error linear unit in its tanh form: x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2.</summary>
     public static Tensor Gelu(Tensor x) => Unary(UnaryKind.Gelu, x);
+
+    /// <summary>The sine, within 1.5e-7 for |x| up to 1e4.</summary>
+    public static Tensor Sin(Tensor x) => Unary(UnaryKind.Sin, x);
+
+    /// <summary>e^x - 1, as exact for small x as for large.</summary>
+    public static Tensor Expm1(Tensor x) => Unary(UnaryKind.Expm1, x);
+
+    /// <summary>x + 1/2 for x >= 0, sigmoid(x) below: a positive, continuous stand-in for the identity (arXiv 2410.01201, appendix B.3).</summary>
+    public static Tensor ShiftedPositive(Tensor x) => Unary(UnaryKind.ShiftedPositive, x);
 
     private static Tensor Unary(UnaryKind kind, Tensor x)
     {

@@ -17,6 +17,14 @@ public static partial class Ops
     public static Tensor GatedRmsNorm(Tensor x, Tensor gate, Tensor? weight, float epsilon, int group, bool gateFirst) =>
         Norm(x, weight, gate, new NormOptions(group == 0 ? x.Shape.Columns : group, epsilon, false, gateFirst));
 
+    /// <summary>
+    /// Layer norm (Ba et al., arXiv 1607.06450), without a bias: each group of <paramref name="group"/> columns (0: the whole row) less
+    /// its mean, over sqrt(variance + epsilon), times <paramref name="weight"/> (as long as the row, or as one group; null for ones).
+    /// With groups it is a group norm, or headwise.
+    /// </summary>
+    public static Tensor LayerNorm(Tensor x, Tensor? weight, float epsilon, int group = 0) =>
+        Norm(x, weight, null, new NormOptions(group == 0 ? x.Shape.Columns : group, epsilon, false, false, Center: true));
+
     /// <summary>Each group of columns over its Euclidean length: x / sqrt(sum of squares + epsilon).</summary>
     public static Tensor L2Norm(Tensor x, int group, float epsilon = 1e-6f) =>
         Norm(x, null, null, new NormOptions(group, epsilon, true, false));

@@ -12,26 +12,37 @@ public static partial class Ops
     /// <param name="q">Queries [B,T,Hk dk]: C in Mamba-2's words.</param>
     /// <param name="k">Keys [B,T,Hk dk]: B in Mamba-2's words.</param>
     /// <param name="v">Values [B,T,H dv]: x in Mamba-2's words.</param>
-    /// <param name="logDecay">a [B,T,H], as a rule not positive.</param>
+    /// <param name="logDecay">a [B,T,H], as a rule not positive; or [H], the same at every token, which is not learned.</param>
     /// <param name="gate">What each token's write is multiplied by, g [B,T,H]: Mamba-2's dt; null for ones.</param>
     /// <param name="skip">What of v is added to the output, by head [H]: Mamba-2's D; null for none.</param>
     /// <param name="initial">The state before the first token [B,H,dk,dv]; null for zeros.</param>
     /// <param name="keyHeads">Hk, a divisor of H: head h reads the queries and keys of head h / (H / Hk).</param>
     /// <param name="scale">What the state's part of the output is multiplied by.</param>
     /// <param name="chunk">Tokens that are computed together.</param>
+    /// <param name="rank">
+    /// R, 1, 2 or 4: a token has R keys, values and queries (Mamba-3's MIMO, arXiv 2603.15569), rows R t .. R t + R - 1 of q, k and v, which
+    /// have R T rows; it decays once, writes all its R pairs with its one gate, and then is read by all its R queries.
+    /// </param>
     /// <returns>
     /// o [B,T,H dv] and the state after the last token [B,H,dk,dv]: <paramref name="initial"/> itself, overwritten, when the tape does
     /// not record and it is given; else a tensor of the tape.
     /// </returns>
     public static (Tensor O, Tensor Final) ScalarDecay(Tensor q, Tensor k, Tensor v, Tensor logDecay, Tensor? gate, Tensor? skip, Tensor? initial,
-        int keyHeads, float scale = 1, int chunk = 64)
+        int keyHeads, float scale = 1, int chunk = 64, int rank = 1)
     {
         int heads = logDecay.Shape.Columns;
         Require(q.Shape.Rank == 3 && q.Shape == k.Shape && keyHeads > 0 && q.Shape.Columns % keyHeads == 0 && heads % keyHeads == 0, "ScalarDecay", q, k, logDecay);
-        Require(v.Shape == q.Shape.With(^1, v.Shape.Columns) && logDecay.Shape == q.Shape.With(^1, heads) && v.Shape.Columns % heads == 0, "ScalarDecay", q, v, logDecay);
-        Require((gate is null || gate.Shape == logDecay.Shape) && (skip is null || (skip.Shape.Count == heads && skip.IsContiguous)), "ScalarDecay", logDecay, gate, skip);
+        Require(v.Shape == q.Shape.With(^1, v.Shape.Columns) && v.Shape.Columns % heads == 0, "ScalarDecay", q, v, logDecay);
         ArgumentOutOfRangeException.ThrowIfLessThan(chunk, 1);
-        var inputs = new ScalarDecayInputs(q, k, v, logDecay, gate, skip, keyHeads, scale, chunk);
+        if (rank is not (1 or 2 or 4) || q.Shape[1] % rank != 0)
+        {
+            throw new ArgumentException($"a rank is 1, 2 or 4 and divides the {q.Shape[1]} rows of the queries, not {rank}", nameof(rank));
+        }
+
+        Shape each = q.Shape.With(1, q.Shape[1] / rank).With(^1, heads);
+        Require(logDecay.Shape == each || (logDecay.Shape.Rank == 1 && !logDecay.RequiresGrad), "ScalarDecay", q, logDecay);
+        Require((gate is null || gate.Shape == each) && (skip is null || (skip.Shape.Count == heads && skip.IsContiguous)), "ScalarDecay", logDecay, gate, skip);
+        var inputs = new ScalarDecayInputs(q, k, v, logDecay, gate, skip, keyHeads, scale, chunk * rank, rank);
         Shape stateShape = new(inputs.Batch, heads, inputs.KeyWidth, inputs.ValueWidth);
         Require(initial is null || (initial.Shape == stateShape && initial.IsContiguous), "ScalarDecay", q, v, initial);
 
@@ -63,17 +74,17 @@ public static partial class Ops
     }
 
     /// <summary>The FLOPs that <see cref="ScalarDecay"/> counts forward for one sequence of <paramref name="tokens"/> tokens.</summary>
-    public static long ScalarDecayFlops(long tokens, int heads, int keyHeads, int keyWidth, int valueWidth, int chunk = 64)
+    public static long ScalarDecayFlops(long tokens, int heads, int keyHeads, int keyWidth, int valueWidth, int chunk = 64, int rank = 1)
     {
         long rest = tokens % chunk;
-        return (tokens / chunk * OfChunk(chunk)) + OfChunk(rest);
+        return (tokens / chunk * OfChunk(chunk * rank)) + OfChunk(rest * rank);
 
         long OfChunk(long n)
         {
             long states = 4 * n * heads * keyWidth * valueWidth; // k v^T into the state, S^T q out of it
             if (n < ScalarDecaySteps)
             {
-                return states; // token by token
+                return states + (2 * (n - (n / rank)) * heads * keyWidth * valueWidth); // token by token; all queries but a token's last read once more
             }
 
             // Products with a lower triangle go by blocks of rows: full ones, and a last one of n % block.

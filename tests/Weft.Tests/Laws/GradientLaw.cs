@@ -51,12 +51,13 @@ public sealed class GradientLaw : IDisposable
             }
         }
 
-        void Check(string name, Tensor tensor, float[] direction, double analytic, float h, double tolerance)
+        void Check(string name, Tensor tensor, float[] direction, double analytic, float step, double tolerance)
         {
+            float h = row.Kinked ? step / 10 : step;
             float[] values = tensor.ToArray();
-            double At(float step)
+            double At(float distance)
             {
-                tensor.Set([.. values.Zip(direction, (v, d) => v + (step * d))]);
+                tensor.Set([.. values.Zip(direction, (v, d) => v + (distance * d))]);
                 return Loss(backward: false);
             }
 

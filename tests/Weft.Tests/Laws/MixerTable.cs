@@ -8,7 +8,8 @@ namespace Weft.Tests.Laws;
 /// <param name="Width">The model's width.</param>
 /// <param name="Grid">The chunk grid: pieces that end on it give identical bits.</param>
 /// <param name="Grows">Whether the state grows with the tokens seen: a cache, not a summary.</param>
-public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false)
+/// <param name="Kinked">Whether a slope jumps somewhere: derivatives by differences then take a tenth of the step.</param>
+public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool Kinked = false)
 {
     public override string ToString() => Block;
 
@@ -42,6 +43,15 @@ public static class MixerTable
         new("attention[heads=4, kv-heads=2]", 32, 64, Grows: true),
         new("attention[heads=2, window=9]", 32, 64),
         new("attention[heads=2, window=70, rope-theta=0, bias]", 16, 64),
+        new("lstm", 32, 16),
+        new("lstm[heads=3]", 48, 16),
+        new("gru", 32, 16),
+        new("gru[heads=2]", 48, 16),
+        new("slstm", 32, 16),
+        new("slstm[heads=2, conv=3]", 48, 16),
+        new("mamba[state=8]", 32, 16),
+        new("mamba[state=5, expand=1, conv=3, dt-rank=7, norm=learned]", 48, 16),
+        new("mamba[state=4, norm=plain]", 32, 16),
         new("attention[heads=3, head-dim=12, positions=alibi]", 32, 64, Grows: true),
         new("attention[heads=4, kv-heads=2, positions=hard-alibi, local-heads=3, window=70]", 32, 64),
         new("block-sparse-attention[heads=4, kv-heads=2, block-size=16, budget=64]", 32, 64, Grows: true),
@@ -50,10 +60,56 @@ public static class MixerTable
         new("forgetting-attention[heads=2, head-dim=24, qk-norm, output-gate]", 32, 64, Grows: true),
         new("mamba2[state=16, head-dim=8, chunk=16]", 32, 16),
         new("mamba2[state=8, head-dim=16, groups=2, chunk=32]", 32, 32),
+        new("linear-attention[heads=2, chunk=16]", 32, 16),
+        new("linear-attention[heads=3, feature=relu, normalise=false, chunk=32]", 48, 32),
+        new("retnet[heads=2, chunk=16]", 32, 16),
+        new("lightning[heads=2, chunk=16]", 32, 16),
+        new("lightning[heads=3, head-dim=8, decay-factor=0.3, chunk=32]", 32, 32),
+        // Input gates low enough that the floor divides: where it and the normaliser change places, differences do not see the slope.
+        new("mlstm[heads=2, input-bias=-4, chunk=16]", 32, 16),
+        new("mlstm[heads=3, expand=1, qkv-block=16, input-bias=-4, chunk=32]", 48, 32),
+        new("mamba3[state=16, head-dim=8, chunk=16]", 32, 16),
+        new("mamba3[state=8, head-dim=16, rank=2, rope-fraction=1, chunk=16]", 32, 16),
+        new("mamba3[state=12, head-dim=16, expand=1, rank=4, chunk=4]", 32, 4),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
         new("vertical-slash-attention[heads=4, kv-heads=2, vertical=20, slash=30, tile=32, last=8]", 32, 64, Grows: true),
         new("vertical-slash-attention[heads=1, vertical=6, slash=8, tile=20, last=3]", 32, 60, Grows: true), // chooses within the gradient law's few tokens
+        new("hyena[length=150, chunk=32, features=5, frequency=2]", 32, 32, Grows: true),
+        new("hyena[length=20, chunk=16, order=3, filter-width=16, frequency=3, conv=4]", 16, 16),
+        new("rg-lru[d-rnn=48, heads=4]", 32, 16),
+        new("rg-lru[d-rnn=20, heads=2, conv=3]", 16, 16),
+        new("hgrn", 32, 16),
+        new("hgrn[expand=2, lower-bound=0.6]", 24, 16),
+        new("mingru", 32, 16, Kinked: true),
+        new("minlstm[expand=1]", 40, 16, Kinked: true),
+        new("rwkv4", 40, 16),
+        new("gla[heads=2, chunk=32]", 32, 32),
+        new("gla[heads=3, expand-k=0.75, expand-v=1.5, gate-rank=5, gate-root=4, chunk=20, norm-epsilon=0.01]", 24, 20),
+        new("gsa[heads=2, slots=9, chunk=32]", 32, 32),
+        new("hgrn2[expand=16, chunk=32]", 32, 32),
+        new("rwkv6[heads=2, chunk=32, norm-epsilon=0.1]", 32, 32),
+        new("rwkv6[head-dim=8, mix-rank=3, decay-rank=5, chunk=20]", 24, 20),
+        new("hgrn2[expand=12, lower-bound=0.5, chunk=20]", 24, 20),
+        new("gated-deltanet[heads=4, key-heads=2, head-dim=8, chunk=32]", 32, 32),
+        new("deltanet[heads=2, chunk=16]", 32, 16),
+        new("deltanet[head-dim=16, chunk=32, negative-eigenvalues]", 48, 32),
+        new("gated-deltaproduct[heads=2, head-dim=8, chunk=16]", 32, 16),
+        new("gated-deltaproduct[householders=3, heads=1, head-dim=16, expand-v=1, chunk=8, negative-eigenvalues=false]", 48, 8),
+        new("kda[heads=2, chunk=32]", 32, 32),
+        new("kda[head-dim=24, chunk=20, negative-eigenvalues]", 48, 20),
+        new("rwkv7[heads=2, chunk=32]", 32, 32),
+        new("rwkv7[head-dim=24, chunk=20]", 48, 20),
+        new("s4d[state=6]", 48, 16),
+        new("lru[state=20, max-phase=0.3]", 32, 16),
+        new("s5[state=16, blocks=2]", 32, 16),
+        new("s5[state=12, blocks=1, rule=bilinear]", 48, 16),
+        new("h3[state=6, shift=5]", 32, 16),
+        new("h3[state=4, shift=4, head-dim=4]", 32, 16),
+        new("s4[state=6]", 48, 16),
+        new("s4[state=4, mode=convolution, chunk=32]", 32, 32),
+        new("ttt-linear[head-dim=8]", 32, 16),
+        new("ttt-linear[head-dim=12, mini-batch=4, base-rate=2, rope-theta=0]", 24, 16),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];

@@ -16,8 +16,7 @@ public sealed class OracleLaw : IDisposable
 
     public void Dispose() => device.Dispose();
 
-    private static string Folder => Path.Combine(
-        Environment.GetEnvironmentVariable("WEFT_FIXTURES") is { Length: > 0 } other ? other : Path.Combine(AppContext.BaseDirectory, "Fixtures"), "ops");
+    private static string Folder => FixtureFiles.At("ops");
 
     public static TheoryData<string, bool> Files
     {

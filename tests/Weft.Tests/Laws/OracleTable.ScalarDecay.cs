@@ -21,7 +21,7 @@ internal static partial class OracleTable
 
     private static (Tensor O, Tensor? State) Decayed(bool fast, Tensor q, Tensor k, Tensor v, Tensor? decay, Tensor? initial, int heads, float scale)
     {
-        decay ??= q.Tape!.Of(new float[q.Shape.Rows * heads], q.Shape.With(^1, heads));
+        decay ??= q.Tape!.Of(new float[heads], new Shape(heads));
         return ByHead(fast ? ScalarDecay.Chunked(q, k, v, decay, null, null, initial, heads, scale, 16)
             : ScalarDecay.Scan(q, k, v, decay, null, null, initial, heads, scale), heads);
     }

@@ -39,7 +39,7 @@ internal static partial class OracleTable
     public sealed record Row(string Operation, Func<OracleInputs, bool, (Tensor O, Tensor? State)> Run);
 
     public static IReadOnlyDictionary<string, Row> Rows { get; } =
-        new[] { ScalarDecayRows, DeltaRuleRows, AttentionRows }.SelectMany(rows => rows).ToDictionary(r => r.Operation);
+        new[] { ScalarDecayRows, DeltaRuleRows, DiagonalRows, ChannelDecayRows, DeltaProductRows, ChannelDeltaRows, SelectiveScanRows, AttentionRows, MemoryGradientRows }.SelectMany(rows => rows).ToDictionary(r => r.Operation);
 
     private static (Tensor O, Tensor? State) ByHead((Tensor O, Tensor Final) result, int heads) => (OracleInputs.ByHead(result.O, heads), result.Final);
 }

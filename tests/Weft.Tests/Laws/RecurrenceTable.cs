@@ -12,6 +12,10 @@ public sealed record Sizes(int Batch, int Time, int Heads, int KeyHeads, int Key
     public Shape Over(int columns) => new(Batch, Time, columns);
 
     public Shape State => new(Batch, Heads, KeyWidth, ValueWidth);
+
+    public Shape OverChannels => Over(Heads * ValueWidth);
+
+    public Shape ChannelState => new(Batch, Heads * ValueWidth);
 }
 
 /// <summary>
@@ -38,7 +42,7 @@ internal sealed record RecurrenceRow(
 /// <summary>Every recurrence of Weft, a row each or several: <see cref="RecurrenceLaws"/> runs over this table. A structure's rows are in its own part of this class.</summary>
 internal static partial class RecurrenceTable
 {
-    public static IReadOnlyList<RecurrenceRow> Rows { get; } = [.. ScalarDecayRows, .. DeltaRuleRows, .. AttentionRows];
+    public static IReadOnlyList<RecurrenceRow> Rows { get; } = [.. ScalarDecayRows, .. MatrixMemoryRows, .. TrapezoidRows, .. DeltaRuleRows, .. DiagonalRows, .. ChannelDecayRows, .. DeltaProductRows, .. ChannelDeltaRows, .. SelectiveScanRows, .. AttentionRows, .. TimeInvariantRows, .. LongConvolutionRows, .. GatedRecurrenceRows, .. MemoryGradientRows];
 
     /// <summary>The cases that every recurrence goes through, given its chunk c: lengths around the chunk, batches, odd and wide heads, grouped keys, decays near 0 and 1.</summary>
     public static Sizes[] Cases(RecurrenceRow row)

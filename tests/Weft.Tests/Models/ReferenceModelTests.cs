@@ -22,7 +22,7 @@ public sealed class ReferenceModelTests : IDisposable
     public void LogitsAndGradientsEqualTheReference(string family)
     {
         ReferenceModel reference = ReferenceModel.Load(family, device);
-        using SafetensorsFile expected = SafetensorsFile.Open(ReferenceModel.Fixture("hf", family, "expected.safetensors"));
+        using SafetensorsFile expected = SafetensorsFile.Open(FixtureFiles.At("hf", family, "expected.safetensors"));
         (int[] ids, int batch, int time) = Ids(expected, "input_ids");
         var targets = new int[ids.Length]; // the next token; none after the last
         for (int i = 0; i < ids.Length; i++)
@@ -48,7 +48,7 @@ public sealed class ReferenceModelTests : IDisposable
     public void GreedyContinuationEqualsTheReference(string family)
     {
         ReferenceModel reference = ReferenceModel.Load(family, device);
-        using SafetensorsFile expected = SafetensorsFile.Open(ReferenceModel.Fixture("hf", family, "expected.safetensors"));
+        using SafetensorsFile expected = SafetensorsFile.Open(FixtureFiles.At("hf", family, "expected.safetensors"));
         (int[] ids, int batch, int time) = Ids(expected, "input_ids");
         (int[] generated, _, int total) = Ids(expected, "generated");
         for (int b = 0; b < batch; b++)

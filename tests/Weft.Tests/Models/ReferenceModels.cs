@@ -31,36 +31,33 @@ public sealed class ReferenceModel
                 ({ } i, ".mixer.down_proj.weight") => [$"model.layers.{i / 2}.mlp.down_proj.weight"],
                 _ => throw new ArgumentException(name),
             }),
+        ["mamba"] = (
+            c => Config(c, c.GetProperty("layer_norm_epsilon").GetSingle(), Mamba(c)),
+            MambaKeys),
+        ["falcon-mamba"] = (
+            c => Config(c, c.GetProperty("layer_norm_epsilon").GetSingle(), Mamba(c, $", norm=plain, norm-epsilon={c.GetProperty("mixer_rms_eps").GetDouble()}")),
+            MambaKeys),
         ["mamba2"] = (
             c => Config(c, c.GetProperty("layer_norm_epsilon").GetSingle(), $"mamba2[state={c.GetProperty("state_size")}, "
                 + $"head-dim={c.GetProperty("head_dim")}, expand={c.GetProperty("expand")}, groups={c.GetProperty("n_groups")}, "
                 + $"conv={c.GetProperty("conv_kernel")}, chunk={c.GetProperty("chunk_size")}]*{c.GetProperty("num_hidden_layers")}"),
-            name => Split(name) switch
-            {
-                (_, "embedding.weight") => ["backbone.embeddings.weight"],
-                (_, "norm.weight") => ["backbone.norm_f.weight"],
-                (_, "head.weight") => ["lm_head.weight"],
-                ({ } i, var rest) => [$"backbone.layers.{i}{rest}"],
-                _ => throw new ArgumentException(name),
-            }),
+            MambaKeys),
     };
 
     private ReferenceModel(string family, LanguageModel model) => (Family, Model) = (family, model);
 
-    public static IEnumerable<string> All => Families.Keys;
+    /// <summary>The families that there are references for.</summary>
+    public static IEnumerable<string> All => Families.Keys.Where(f => Directory.Exists(FixtureFiles.At("hf", f)));
 
     public string Family { get; }
 
     public LanguageModel Model { get; }
 
-    /// <summary>The path of a file below Fixtures.</summary>
-    public static string Fixture(params string[] path) => Path.Combine([AppContext.BaseDirectory, "Fixtures", .. path]);
-
     public static ReferenceModel Load(string family, Device device)
     {
-        using JsonDocument config = JsonDocument.Parse(File.ReadAllBytes(Fixture("hf", family, "config.json")));
+        using JsonDocument config = JsonDocument.Parse(File.ReadAllBytes(FixtureFiles.At("hf", family, "config.json")));
         var reference = new ReferenceModel(family, new LanguageModel(Families[family].Config(config.RootElement), device, seed: 1));
-        using SafetensorsFile weights = SafetensorsFile.Open(Fixture("hf", family, "model.safetensors"));
+        using SafetensorsFile weights = SafetensorsFile.Open(FixtureFiles.At("hf", family, "model.safetensors"));
         foreach (Parameter parameter in reference.Model.Parameters())
         {
             parameter.Tensor.Set(reference.Read(weights, "", parameter));
@@ -98,6 +95,18 @@ public sealed class ReferenceModel
         file.ReadInt64(name, values);
         return values;
     }
+
+    private static string Mamba(JsonElement c, string more = "") =>
+        $"mamba[state={c.GetProperty("state_size")}, expand={c.GetProperty("expand")}, conv={c.GetProperty("conv_kernel")}, dt-rank={c.GetProperty("time_step_rank")}{more}]*{c.GetProperty("num_hidden_layers")}";
+
+    private static string[] MambaKeys(string name) => Split(name) switch
+    {
+        (_, "embedding.weight") => ["backbone.embeddings.weight"],
+        (_, "norm.weight") => ["backbone.norm_f.weight"],
+        (_, "head.weight") => ["lm_head.weight"],
+        ({ } i, var rest) => [$"backbone.layers.{i}{rest}"],
+        _ => throw new ArgumentException(name),
+    };
 
     private static ModelConfig Config(JsonElement c, float epsilon, string pattern) => new()
     {

@@ -25,6 +25,8 @@ public sealed class OpsTests : IDisposable
         Map("Tanh", Ops.Tanh, Math.Tanh),
         Map("Relu", Ops.Relu, x => Math.Max(0, x)),
         Map("Gelu", Ops.Gelu, x => 0.5 * x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + (0.044715 * x * x * x))))),
+        Map("EluPlusOne", Ops.EluPlusOne, x => x > 0 ? x + 1 : Math.Exp(x)),
+        Map("Reciprocal", x => Ops.Reciprocal(Ops.Exp(x)), x => Math.Exp(-x)),
         Map("Log", x => Ops.Log(Ops.Exp(x)), x => x),
         Map("Sqrt", x => Ops.Sqrt(Ops.Exp(x)), x => Math.Sqrt(Math.Exp(x))),
         Map("Affine", x => Ops.Affine(x, -2, 3), x => 3 - (2 * x)),
@@ -35,6 +37,7 @@ public sealed class OpsTests : IDisposable
         Pair("SiluMul", Ops.SiluMul, (a, b) => a * Sigmoid(a) * b),
         new("Add, a row on all", [S, new(37)], t => Ops.Add(t[0], t[1]), v => [.. v[0].Select((x, i) => (double)x + v[1][i % 37])]),
         new("Multiply, a column on all", [S, new(2, 3, 1)], t => Ops.Multiply(t[0], t[1]), v => [.. v[0].Select((x, i) => (double)x * v[1][i / 37])]),
+        new("Multiply, columns of a view on all", [new(2, 3, 4), new(2, 1, 9)], t => Ops.Multiply(t[0], t[1].Columns(3, 4)), v => [.. v[0].Select((x, i) => (double)x * v[1][(i / 12 * 9) + 3 + (i % 4)])]),
         new("Multiply, both ways", [new(2, 1, 5), new(2, 4, 1)], t => Ops.Multiply(t[0], t[1]),
             v => [.. Enumerable.Range(0, 40).Select(i => (double)v[0][(i / 20 * 5) + (i % 5)] * v[1][i / 5])]),
         new("SumTo columns", [S], t => Ops.SumTo(t[0], new Shape(1, 1, 37)), v => [.. Enumerable.Range(0, 37).Select(j => Enumerable.Range(0, 6).Sum(i => (double)v[0][(i * 37) + j]))]),
@@ -44,6 +47,12 @@ public sealed class OpsTests : IDisposable
         new("Linear", [S, new(11, 37), new(11)], t => Ops.Linear(t[0], t[1], t[2]), v => [.. Product(v[0], v[1], 6, 37, 11, false, true).Select((x, i) => x + v[2][i % 11])]),
         new("Linear of a column view", [new(2, 3, 50), new(11, 37)], t => Ops.Linear(t[0].Columns(9, 37), t[1]),
             v => Product([.. v[0].Chunk(50).SelectMany(r => r[9..46])], v[1], 6, 37, 11, false, true)),
+        new("BlockLinear, narrow", [new(2, 3, 20), new(5, 4, 3)], t => Ops.BlockLinear(t[0], t[1]), v => Blocks(v, 6, 5, 4, 3)),
+        new("BlockLinear, wide", [new(2, 40, 22), new(2, 11, 9)], t => Ops.BlockLinear(t[0], t[1]), v => Blocks(v, 80, 2, 11, 9)),
+        new("BlockLinear, narrow to wide", [new(2, 3, 6), new(2, 3, 10)], t => Ops.BlockLinear(t[0], t[1]), v => Blocks(v, 6, 2, 3, 10)),
+        new("AppendOnes", [new(2, 3, 10)], t => Ops.AppendOnes(t[0].Columns(2, 8), 2), v => [.. v[0].Chunk(10).SelectMany(r => (double[])[.. r[2..6], 1, .. r[6..], 1])]),
+        new("DivideByLast, by the floor", [new(2, 3, 8), new(2, 3, 2)], t => Ops.DivideByLast(t[0], Ops.Affine(t[1], 0.1f, 3), 2, 0.1f), v => Divided(v[0], [.. v[1].Select(f => (0.1f * f) + 3)], 4)),
+        new("DivideByLast, no floor", [new(2, 3, 44)], t => Ops.DivideByLast(Ops.Exp(t[0]), null, 2, 0.1f), v => Divided(Array.ConvertAll(v[0], MathF.Exp), null, 22)),
         new("MatMul", [new(2, 4, 5), new(2, 5, 6)], t => Ops.MatMul(t[0], t[1]), v => Products(v, 4, 5, 6, false, false)),
         new("MatMul, left transposed", [new(2, 5, 4), new(2, 5, 6)], t => Ops.MatMul(t[0], t[1], true), v => Products(v, 4, 5, 6, true, false)),
         new("MatMul, right transposed", [new(2, 4, 5), new(2, 6, 5)], t => Ops.MatMul(t[0], t[1], false, true), v => Products(v, 4, 5, 6, false, true)),
@@ -51,6 +60,13 @@ public sealed class OpsTests : IDisposable
         new("Slice", [S], t => Ops.Slice(t[0], 1, 1, 2), v => [.. v[0].Where((_, i) => i / 37 % 3 >= 1).Select(x => (double)x)]),
         new("Slice of a view", [new(2, 3, 50)], t => Ops.Slice(t[0].Columns(5, 20), 1, 1, 1), v => [.. v[0].Where((_, i) => i / 50 % 3 == 1 && i % 50 is >= 5 and < 25).Select(x => (double)x)]),
         new("Concat in time", [new(2, 3, 7), new(2, 2, 7)], t => Ops.Concat(t[0], t[1], 1), v => [.. v[0][..21].Concat(v[1][..14]).Concat(v[0][21..]).Concat(v[1][14..]).Select(x => (double)x)]),
+        new("Later", [new(2, 3, 9), new(2, 1, 4)], t => Joined(Ops.Later(t[0].Columns(3, 4), t[1])), v => [.. Enumerable.Range(0, 32).Select(i =>
+            (double)(i / 4 % 4 == 0 ? v[1][(i / 16 * 4) + (i % 4)] : v[0][(((i / 16 * 3) + (i / 4 % 4) - 1) * 9) + 3 + (i % 4)]))]),
+        new("Later, one token", [new(2, 1, 4)], t => Joined(Ops.Later(t[0], null)), v => [0, 0, 0, 0, .. v[0][..4].Select(x => (double)x), 0, 0, 0, 0, .. v[0][4..].Select(x => (double)x)]),
+        new("AccumulateTurns", [new(2, 3, 5), new(2, 3, 2), new(2, 2, 2, 5)], t => Ops.AccumulateTurns(t[0], t[1], t[2]).Turns, Turns),
+        new("TurnHeads", [new(2, 3, 14), new(2, 2, 7), new(2, 3, 12)], t => Ops.TurnHeads(t[0], t[1], t[2]), Turned),
+        new("TurnHeadsLater", [new(1, 4, 14), new(3, 2, 7), new(1, 4, 6), new(1, 2, 21)], t => Joined(Ops.TurnHeadsLater(t[0], t[1], t[2], t[3])),
+            v => [.. v[3].Select(x => (double)x), .. Turned(v)]),
         new("Transpose", [new(2, 3, 5)], t => Ops.Transpose(t[0], 1, 2), v => [.. Enumerable.Range(0, 30).Select(i => (double)v[0][(i / 15 * 15) + (i % 3 * 5) + (i / 3 % 5)])]),
         new("a view and its neighbour", [new(2, 3, 20)], t => Ops.Multiply(t[0].Columns(0, 10), t[0].Columns(10, 10)), v => [.. v[0].Chunk(20).SelectMany(r => r[..10].Zip(r[10..], (a, b) => (double)a * b))]),
         new("Reshape", [new(2, 3, 20)], t => Ops.Silu(t[0].Reshape(new Shape(12, 10))), v => [.. v[0].Select(x => x * Sigmoid(x))]),
@@ -58,6 +74,8 @@ public sealed class OpsTests : IDisposable
         new("RmsNorm in groups", [new(4, 36), new(36)], t => Ops.RmsNorm(t[0], t[1], 1e-5f, 12), v => Norm(v[0], v[1], null, 36, 12, 1e-5, false, false)),
         new("RmsNorm, one weight for all groups", [new(4, 36), new(12)], t => Ops.RmsNorm(t[0], t[1], 1e-5f, 12), v => Norm(v[0], v[1], null, 36, 12, 1e-5, false, false)),
         new("RmsNorm, many rows", [new(300, 20), new(20)], t => Ops.RmsNorm(t[0], t[1], 1e-5f), v => Norm(v[0], v[1], null, 20, 20, 1e-5, false, false)),
+        new("LayerNorm", [S, new(37)], t => Ops.LayerNorm(t[0], t[1], 1e-5f), v => Norm(Centered(v[0], 37), v[1], null, 37, 37, 1e-5, false, false)),
+        new("LayerNorm in groups", [new(4, 36), new(36)], t => Ops.LayerNorm(t[0], t[1], 1e-5f, 12), v => Norm(Centered(v[0], 12), v[1], null, 36, 12, 1e-5, false, false)),
         new("L2Norm", [new(4, 36)], t => Ops.L2Norm(t[0], 12), v => Norm(v[0], null, null, 36, 12, 1e-6, true, false)),
         new("gated norm, gate first", [new(4, 36), new(4, 36), new(36)], t => Ops.GatedRmsNorm(t[0], t[1], t[2], 1e-5f, 18, true), v => Norm(v[0], v[2], v[1], 36, 18, 1e-5, false, true)),
         new("gated norm, gate last", [new(4, 36), new(4, 36), new(18)], t => Ops.GatedRmsNorm(t[0], t[1], t[2], 1e-5f, 18, false), v => Norm(v[0], v[2], v[1], 36, 18, 1e-5, false, false)),
@@ -160,6 +178,58 @@ public sealed class OpsTests : IDisposable
         Assert.Throws<ArgumentOutOfRangeException>(() => a.Columns(2, 2));
         Assert.Throws<InputException>(() => Ops.Embed(device.Zeros(new Shape(4, 2)), tape.Tokens([4], 1, 1)));
     }
+
+    private static Tensor Joined((Tensor Y, Tensor Last) result) => Ops.Concat(result.Y, result.Last, 1);
+
+    private static double[] Turns(float[][] v)
+    {
+        var result = new double[2 * 3 * 2 * 10];
+        for (int i = 0; i < 20; i++)
+        {
+            int batch = i / 10, head = i / 5 % 2, pair = i % 5;
+            double angle = (double)v[2][(batch * 20) + (head * 5) + pair] + v[2][(batch * 20) + 10 + (head * 5) + pair];
+            for (int t = 0; t < 3; t++)
+            {
+                angle += (double)v[0][(((batch * 3) + t) * 5) + pair] * v[1][(((batch * 3) + t) * 2) + head];
+                int at = (((((batch * 3) + t) * 2) + head) * 10) + pair;
+                (result[at + 5], result[at]) = Math.SinCos(2 * Math.PI * angle);
+            }
+        }
+
+        return result;
+    }
+
+    // Rank 2, heads of 7 columns; x, bias [H,2,7], turns.
+    private static double[] Turned(float[][] v)
+    {
+        int heads = v[1].Length / 14, tokens = v[0].Length / 14, pairs = v[2].Length / tokens / heads / 2;
+        return
+        [
+            .. Enumerable.Range(0, tokens * 2 * heads * 7).Select(e =>
+            {
+                int column = e % 7, head = e / 7 % heads, rank = e / 7 / heads % 2, token = e / 7 / heads / 2;
+                double At(int i) => (double)v[0][(token * 14) + (rank * 7) + i] + v[1][(((head * 2) + rank) * 7) + i];
+                double Turn(int i) => v[2][(((token * heads) + head) * 2 * pairs) + i];
+                return column < pairs ? (At(column) * Turn(column)) - (At(column + pairs) * Turn(column + pairs))
+                    : column < 2 * pairs ? (At(column - pairs) * Turn(column)) + (At(column) * Turn(column - pairs))
+                    : At(column);
+            }),
+        ];
+    }
+
+    private static double[] Blocks(float[][] v, int rows, int blocks, int ins, int outs) =>
+    [
+        .. Enumerable.Range(0, rows * blocks * outs).Select(e =>
+        {
+            int row = e / (blocks * outs), column = e % (blocks * outs), block = column / outs;
+            return Enumerable.Range(0, ins).Sum(i => (double)v[0][(((row * blocks) + block) * ins) + i] * v[1][(((block * ins) + i) * outs) + (column % outs)]);
+        }),
+    ];
+
+    private static double[] Divided(float[] x, float[]? logFloor, int width) =>
+        [.. x.Chunk(width).SelectMany((r, h) => r[..^1].Select(e => e / (Math.Max(Math.Abs(r[^1]), logFloor is null ? 0 : Math.Exp(logFloor[h])) + 0.1)))];
+
+    private static float[] Centered(float[] x, int group) => [.. x.Chunk(group).SelectMany(g => g.Select(e => e - g.Average()))];
 
     private static Row Map(string name, Func<Tensor, Tensor> run, Func<double, double> f) =>
         new(name, [S], t => run(t[0]), v => [.. v[0].Select(x => f(x))]);

