@@ -392,5 +392,16 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "(ttt-linear[head-dim=32] swiglu)*3",
         }),
+        ["vertical-slash-attention"] = new(VerticalSlashAttention.Create, new()
+        {
+            Title = "Vertical-slash attention",
+            Line = "softmax attention to a fixed number of columns and diagonals, chosen a tile: [vertical=512, slash=512]",
+            Equation = "o_t = sum_s softmax_s(q_t . k_s / sqrt(d)) v_s over the columns s and the distances t - s to which the last queries before t's tile attended most",
+            State = "2 x tokens x kv-heads x head-dim + last x heads x head-dim + heads x (vertical + slash)",
+            Algorithm = "the queries of a tile together: gathered columns as a matrix, diagonals in runs of keys",
+            Source = "arXiv 2407.02490 (MInference, section 3), 2504.17768 (vertical-slash)",
+            Rate = 1e-3,
+            Preset = "(vertical-slash-attention[heads=2, vertical=64, slash=64, tile=128, last=16] swiglu)*3",
+        }),
     };
 }

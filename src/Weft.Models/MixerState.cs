@@ -86,7 +86,7 @@ public abstract class StateSlot(string name)
     /// <summary>Copies the content to a slot of the same kind and shape.</summary>
     public abstract void CopyTo(StateSlot other);
 
-    /// <summary>The tensors that hold the content now, with names that are unique within the state.</summary>
+    /// <summary>The tensors that hold the content now, with names that are unique within the state; those only that gradients pass.</summary>
     public abstract IEnumerable<(string Name, Tensor Tensor)> Tensors { get; }
 
     /// <summary>Starts where <paramref name="source"/>, a slot of the same kind and shape, stands, through copies on a tape; see <see cref="MixerState.Follow"/>.</summary>
@@ -119,11 +119,15 @@ public abstract class StateSlot(string name)
 public sealed class StateTensor : StateSlot, IDisposable
 {
     private readonly Tensor home;
+    private readonly bool learned;
     private Tensor? onTape;
     private bool empty = true, zero = true; // nothing seen; home holds zeros
 
-    /// <summary>Makes a part of zeros.</summary>
-    public StateTensor(Device device, string name, Shape shape) : base(name) => home = device.Zeros(shape);
+    /// <summary>
+    /// Makes a part of zeros. Content that is not <paramref name="learned"/> (what a choice is made by, through which no gradient passes) is
+    /// none of the state's <see cref="Tensors"/>.
+    /// </summary>
+    public StateTensor(Device device, string name, Shape shape, bool learned = true) : base(name) => (home, this.learned) = (device.Zeros(shape), learned);
 
     /// <inheritdoc/>
     public override long Bytes => home.Bytes;
@@ -179,7 +183,7 @@ public sealed class StateTensor : StateSlot, IDisposable
     }
 
     /// <inheritdoc/>
-    public override IEnumerable<(string Name, Tensor Tensor)> Tensors => [(Name, Current)];
+    public override IEnumerable<(string Name, Tensor Tensor)> Tensors => learned ? [(Name, Current)] : [];
 
     /// <inheritdoc/>
     public override void Follow(StateSlot source, Tape tape) => After(Ops.Copy(((StateTensor)source).Current, tape));

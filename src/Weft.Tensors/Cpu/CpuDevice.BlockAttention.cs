@@ -73,7 +73,7 @@ public sealed unsafe partial class CpuDevice
         public static nint ScratchFloats(in AttentionView view, in BlockSparsity sparsity)
         {
             nint block = sparsity.Block, blocks = (nint)(view.End / block);
-            return (block * (Columns(sparsity) + (2 * view.HeadDim) + (2 * view.ValueDim) + 2)) + (blocks * (view.HeadDim + block)) + sparsity.Chosen;
+            return (block * (Columns(sparsity) + (2 * view.HeadDim) + (2 * view.ValueDim) + 2)) + (blocks * block) + sparsity.Chosen;
         }
 
         /// <summary>The columns of a row of scores: whole vectors.</summary>
@@ -158,8 +158,10 @@ public sealed unsafe partial class CpuDevice
         private readonly void Choose(in BlockAttentionTile tile, int batch, int keyHead, float* q, float* products, long row0)
         {
             int candidates = (int)Sparsity.Candidates(tile.Own), chosen = Sparsity.Chosen;
-            float* best = products + (tile.Count * (nint)candidates), turned = best + chosen;
-            SmallGemm.NT(tile.Count, candidates, View.HeadDim, q, View.Q.Stride, Means.At(batch, Sparsity.Sinks, keyHead * View.HeadDim), Means.Stride, products, candidates, 0, turned);
+            float* best = products + (tile.Count * (nint)candidates);
+
+            // Dot products have the same bits however many queries there are: a cut of the sequence does not turn a choice that is nearly a tie.
+            SmallGemm.Dots(tile.Count, candidates, View.HeadDim, q, View.Q.Stride, Means.At(batch, Sparsity.Sinks, keyHead * View.HeadDim), Means.Stride, products, candidates, 0);
             for (int i = 0; i < tile.Count; i++)
             {
                 int* of = tile.Chosen + (i * chosen);

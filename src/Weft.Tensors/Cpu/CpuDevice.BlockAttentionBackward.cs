@@ -62,9 +62,9 @@ public sealed unsafe partial class CpuDevice
         public readonly void Run(int index, int worker)
         {
             int batch = index / View.KeyHeads, keyHead = index % View.KeyHeads;
-            Clear(Dk, AddDk, batch, keyHead * View.HeadDim, View.HeadDim);
-            Clear(Dv, AddDv, batch, keyHead * View.ValueDim, View.ValueDim);
-            Clear(Dq, AddDq, batch, keyHead * View.Group * View.HeadDim, View.Group * View.HeadDim);
+            Clear(View, Dk, AddDk, batch, keyHead * View.HeadDim, View.HeadDim);
+            Clear(View, Dv, AddDv, batch, keyHead * View.ValueDim, View.ValueDim);
+            Clear(View, Dq, AddDq, batch, keyHead * View.Group * View.HeadDim, View.Group * View.HeadDim);
             long pastPairs = 0;
             for (int head = keyHead * View.Group; head < (keyHead + 1) * View.Group; head++)
             {
@@ -153,13 +153,14 @@ public sealed unsafe partial class CpuDevice
 
             return pastPairs;
         }
+    }
 
-        private readonly void Clear(TokenRows gradient, bool keep, int batch, int column, int columns)
+    // Zeros in some columns of a gradient that is to be overwritten by adding.
+    private static void Clear(in AttentionView view, TokenRows gradient, bool keep, int batch, int column, int columns)
+    {
+        for (int i = 0; !gradient.IsNull && !keep && i < view.Tokens; i++)
         {
-            for (int i = 0; !gradient.IsNull && !keep && i < View.Tokens; i++)
-            {
-                new Span<float>(gradient.At(batch, i, column), columns).Clear();
-            }
+            new Span<float>(gradient.At(batch, i, column), columns).Clear();
         }
     }
 }

@@ -80,15 +80,15 @@ public static partial class Ops
     }
 
     // What all kinds of attention ask of their operands.
-    private static void CheckAttention(Tensor q, Tensor k, Tensor v, in AttentionPast past, in AttentionOptions options, long position)
+    private static void CheckAttention(Tensor q, Tensor k, Tensor? v, in AttentionPast past, in AttentionOptions options, long position)
     {
         (int heads, int keyHeads) = (options.Heads, options.KeyHeads);
         Require(q.Shape.Rank == 3 && keyHeads > 0 && heads % keyHeads == 0 && options.Window >= 0 && q.Shape.Columns == heads * options.HeadDim
-            && k.Shape == q.Shape.With(^1, keyHeads * options.HeadDim) && v.Shape == q.Shape.With(^1, keyHeads * options.ValueDim), "Attention", q, k, v);
+            && k.Shape == q.Shape.With(^1, keyHeads * options.HeadDim) && (v is null || v.Shape == q.Shape.With(^1, keyHeads * options.ValueDim)), "Attention", q, k, v);
         if (past.Length > 0)
         {
             int rows = past.Keys!.Shape[1];
-            Require(past.Keys.Shape == k.Shape.With(1, rows) && past.Values!.Shape == v.Shape.With(1, rows), "Attention", k, past.Keys, past.Values);
+            Require(past.Keys.Shape == k.Shape.With(1, rows) && (v is null || past.Values!.Shape == v.Shape.With(1, rows)), "Attention", k, past.Keys, past.Values);
         }
 
         int room = past.Length > 0 ? past.Keys!.Shape[1] : 0;

@@ -24,9 +24,18 @@ internal static partial class RecurrenceTable
             (s, x) => [BlockSparseSoftmax.Plain(x["q"], Behind(x, "k"), Behind(x, "v"), s.KeyHeads, SoftmaxScale(s), Sparsity)],
             (s, x) => [BlockSparseSoftmax.Fast(x["q"], x["k"], x["v"], Past(x), s.KeyHeads, SoftmaxScale(s), Sparsity)],
             (s, x) => [BlockSparseInDouble(s, x)]),
+        new("vertical-slash softmax", 32, GroupedKeys: true,
+            s => new Drawn(11).Gaussian("q", s.Over(s.Heads * s.KeyWidth)).Gaussian("k", s.Over(s.KeyHeads * s.KeyWidth)).Gaussian("v", s.Over(s.KeyHeads * s.ValueWidth))
+                .Gaussian("initial q", new(s.Batch, Cached, s.Heads * s.KeyWidth))
+                .Gaussian("initial k", new(s.Batch, Cached, s.KeyHeads * s.KeyWidth)).Gaussian("initial v", new(s.Batch, Cached, s.KeyHeads * s.ValueWidth)),
+            (s, x) => [Ops.Slice(VerticalSlashSoftmax.Plain(Behind(x, "q"), Behind(x, "k"), Behind(x, "v"), s.KeyHeads, SoftmaxScale(s), Pattern), 1, x.ContainsKey("initial q") ? Cached : 0, s.Time)],
+            (s, x) => [VerticalSlashSoftmax.Fast(x["q"], x["k"], x["v"], Past(x), x.GetValueOrDefault("initial q"), s.KeyHeads, SoftmaxScale(s), Pattern)],
+            (s, x) => [VerticalSlashInDouble(s, x)]),
     ];
 
     private static readonly BlockSparsity Sparsity = new(8, 5);
+
+    private static readonly VerticalSlash Pattern = new(Vertical: 12, Slash: 10, Tile: 64, Last: 8);
 
     private const int Cached = 5; // tokens before the first
 
@@ -100,6 +109,48 @@ internal static partial class RecurrenceTable
                 }
             }
         });
+    }
+
+    /// <summary>Each query by itself; what its tile sees from the whole rows of the queries that choose.</summary>
+    private static double[] VerticalSlashInDouble(Sizes s, IReadOnlyDictionary<string, float[]> x)
+    {
+        (float[] q, float[] k) = (Joined(s, x, "q"), Joined(s, x, "k"));
+        (int dk, int all) = (s.KeyWidth, k.Length / s.Batch / s.KeyHeads / s.KeyWidth);
+        float scale = SoftmaxScale(s);
+        var seen = new (int[] Columns, int[] Distances)[s.Batch * s.Heads, (all / Pattern.Tile) + 1];
+        for (int i = 0; i < seen.Length; i++)
+        {
+            (int owner, int tile) = (i / seen.GetLength(1), i % seen.GetLength(1));
+            (int batch, int head, int start) = (owner / s.Heads, owner % s.Heads, tile * Pattern.Tile);
+            (var columns, var distances) = (new double[start], new double[start]);
+            for (int t = start - Pattern.Last; tile > 0 && t < start; t++)
+            {
+                double[] p = [.. Enumerable.Range(0, t + 1).Select(key => Math.Exp(scale * Enumerable.Range(0, dk).Sum(c =>
+                    (double)q[(((((batch * all) + t) * s.Heads) + head) * dk) + c] * k[(((((batch * all) + key) * s.KeyHeads) + (head / (s.Heads / s.KeyHeads))) * dk) + c])))];
+                double sum = p.Sum();
+                for (int key = 0; key <= t; key++)
+                {
+                    columns[key] += p[key] / sum;
+                    distances[t - key] += p[key] / sum;
+                }
+            }
+
+            seen[owner, tile] = tile == 0 ? ([.. Enumerable.Range(0, Pattern.Vertical)], [.. Enumerable.Range(0, Pattern.Slash)])
+                : (Largest(columns, Pattern.Sinks, Pattern.Vertical), Largest(distances, Pattern.Near, Pattern.Slash));
+        }
+
+        return EachQuery(s, x, token =>
+        {
+            int t = token.At - token.Start;
+            (int[] columns, int[] distances) = seen[(token.Start / all * s.Heads) + token.Head, t / Pattern.Tile];
+            foreach (int key in columns.Concat(distances.Select(d => t - d)).Where(key => key >= 0 && key <= t).Distinct())
+            {
+                token.Add(token.Start + key, 0);
+            }
+        });
+
+        static int[] Largest(double[] sums, int forced, int count) =>
+            [.. Enumerable.Range(0, forced), .. Enumerable.Range(forced, sums.Length - forced).OrderByDescending(i => sums[i]).Take(count - forced)];
     }
 
     // All tokens of one array, the cached ones of each sequence before its own.

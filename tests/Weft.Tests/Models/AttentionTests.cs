@@ -34,9 +34,13 @@ public sealed class AttentionTests : IDisposable
     [InlineData("forgetting-attention[heads=4, kv-heads=3]", "kv-heads=3", "1, 2, 4")]
     [InlineData("forgetting-attention[window=4]", "window")]
     [InlineData("block-sparse-attention[heads=3]", "heads=3", "does not divide the width 32")]
-    [InlineData("block-sparse-attention[block-size=0]", "block=0", "from 4")]
+    [InlineData("block-sparse-attention[block-size=0]", "block-size=0", "from 4")]
     [InlineData("block-sparse-attention[block-size=16, budget=100]", "budget=100", "96", "112")]
     [InlineData("block-sparse-attention[block-size=16, budget=48]", "budget=48", "64")]
+    [InlineData("vertical-slash-attention[kv-heads=3, heads=4]", "kv-heads=3", "1, 2, 4")]
+    [InlineData("vertical-slash-attention[vertical=0]", "vertical=0", "from 1")]
+    [InlineData("vertical-slash-attention[tile=100]", "tile=100", "64, 128")]
+    [InlineData("vertical-slash-attention[tile=32, last=40]", "last=40", "32")]
     public void ImpossibleOptionsAreRefused(string block, params string[] says) => Refused.With(() => Create(block), says);
 
     [Theory]
