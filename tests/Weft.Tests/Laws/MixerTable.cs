@@ -9,9 +9,8 @@ namespace Weft.Tests.Laws;
 /// <param name="Grid">The chunk grid: pieces that end on it give identical bits.</param>
 /// <param name="Grows">Whether the state grows with the tokens seen: a cache, not a summary.</param>
 /// <param name="Kinked">Whether a slope jumps somewhere: derivatives by differences then take a tenth of the step.</param>
-public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool Kinked = false)
 /// <param name="LearnedStart">Whether the state before the first token is learned.</param>
-public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool LearnedStart = false)
+public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool Kinked = false, bool LearnedStart = false)
 {
     public override string ToString() => Block;
 
