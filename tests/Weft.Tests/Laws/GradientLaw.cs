@@ -67,7 +67,7 @@ public sealed class GradientLaw : IDisposable
 
         void Check(string name, Tensor tensor, float[] direction, double analytic, float step, double tolerance)
         {
-            float h = row.Kinked ? step / 10 : step;
+            float h = row.Sharp ? step / 10 : step;
             float[] values = tensor.ToArray();
             double At(float distance)
             {

@@ -8,9 +8,9 @@ namespace Weft.Tests.Laws;
 /// <param name="Width">The model's width.</param>
 /// <param name="Grid">The chunk grid: pieces that end on it give identical bits.</param>
 /// <param name="Grows">Whether the state grows with the tokens seen: a cache, not a summary.</param>
-/// <param name="Kinked">Whether a slope jumps somewhere: derivatives by differences then take a tenth of the step.</param>
+/// <param name="Sharp">Whether a slope jumps or bends sharply somewhere: derivatives by differences then take a tenth of the step.</param>
 /// <param name="LearnedStart">Whether the state before the first token is learned.</param>
-public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool Kinked = false, bool LearnedStart = false)
+public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool Sharp = false, bool LearnedStart = false)
 {
     public override string ToString() => Block;
 
@@ -82,14 +82,14 @@ public static class MixerTable
         new("rg-lru[d-rnn=20, heads=2, conv=3]", 16, 16),
         new("hgrn", 32, 16),
         new("hgrn[expand=2, lower-bound=0.6]", 24, 16),
-        new("mingru", 32, 16, Kinked: true),
-        new("minlstm[expand=1]", 40, 16, Kinked: true),
+        new("mingru", 32, 16, Sharp: true),
+        new("minlstm[expand=1]", 40, 16, Sharp: true),
         new("rwkv4", 40, 16),
         new("gla[heads=2, chunk=32]", 32, 32),
         new("gla[heads=3, expand-k=0.75, expand-v=1.5, gate-rank=5, gate-root=4, chunk=20, norm-epsilon=0.01]", 24, 20),
         new("gsa[heads=2, slots=9, chunk=32]", 32, 32),
         new("hgrn2[expand=16, chunk=32]", 32, 32),
-        new("rwkv6[heads=2, chunk=32, norm-epsilon=0.1]", 32, 32),
+        new("rwkv6[heads=2, chunk=32, norm-epsilon=0.1]", 32, 32, Sharp: true),
         new("rwkv6[head-dim=8, mix-rank=3, decay-rank=5, chunk=20]", 24, 20),
         new("hgrn2[expand=12, lower-bound=0.5, chunk=20]", 24, 20),
         new("gated-deltanet[heads=4, key-heads=2, head-dim=8, chunk=32]", 32, 32),
@@ -107,7 +107,7 @@ public static class MixerTable
         new("s5[state=12, blocks=1, rule=bilinear]", 48, 16),
         new("h3[state=6, shift=5]", 32, 16),
         new("h3[state=4, shift=4, head-dim=4]", 32, 16),
-        new("ttt-linear[head-dim=8, mini-batch=4]", 32, 16, LearnedStart: true),
+        new("ttt-linear[head-dim=8, mini-batch=4]", 32, 16, LearnedStart: true, Sharp: true),
         new("ttt-linear[head-dim=12, mini-batch=5, base-rate=2, rope-theta=0]", 24, 15, LearnedStart: true),
         new("s4[state=6]", 48, 16),
         new("s4[state=4, mode=convolution, chunk=32]", 32, 32),
