@@ -9,9 +9,8 @@ namespace Weft.Tests.Laws;
 /// <param name="Grid">The chunk grid: pieces that end on it give identical bits.</param>
 /// <param name="Grows">Whether the state grows with the tokens seen: a cache, not a summary.</param>
 /// <param name="Kinked">Whether a slope jumps somewhere: derivatives by differences then take a tenth of the step.</param>
-public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool Kinked = false)
 /// <param name="LearnedStart">Whether the state before the first token is learned.</param>
-public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool LearnedStart = false)
+public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool Kinked = false, bool LearnedStart = false)
 {
     public override string ToString() => Block;
 
@@ -108,7 +107,7 @@ public static class MixerTable
         new("s5[state=12, blocks=1, rule=bilinear]", 48, 16),
         new("h3[state=6, shift=5]", 32, 16),
         new("h3[state=4, shift=4, head-dim=4]", 32, 16),
-        new("ttt-linear[head-dim=8, mini-batch=4]", 32, 16, LearnedStart: true),
+        new("ttt-linear[head-dim=16, mini-batch=4]", 32, 16, LearnedStart: true),
         new("ttt-linear[head-dim=12, mini-batch=5, base-rate=2, rope-theta=0]", 24, 15, LearnedStart: true),
         new("s4[state=6]", 48, 16),
         new("s4[state=4, mode=convolution, chunk=32]", 32, 32),
