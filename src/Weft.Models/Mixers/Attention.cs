@@ -79,14 +79,14 @@ public sealed class Attention : Mixer
         int heads = options.Int("heads", hasDim ? Math.Max(1, width / options.Int("head-dim", 64, 1, 1024)) : UsualHeads(width), 1, 4096);
         if (!hasDim && width % heads != 0)
         {
-            throw options.Refuse("heads", $"does not divide the width {width}; heads that do: {Divisors(width)}; or give head-dim");
+            throw options.Refuse("heads", $"does not divide the width {width}; heads that do: {HeadSizes.Divisors(width, width)}; or give head-dim");
         }
 
         int headDim = options.Int("head-dim", width / heads, 1, 1024);
         int keyHeads = options.Int("kv-heads", heads, 1, 4096);
         if (heads % keyHeads != 0)
         {
-            throw options.Refuse("kv-heads", $"does not divide heads={heads}; kv-heads that do: {Divisors(heads)}");
+            throw options.Refuse("kv-heads", $"does not divide heads={heads}; kv-heads that do: {HeadSizes.Divisors(heads, heads)}");
         }
 
         return (heads, keyHeads, headDim);
@@ -162,7 +162,6 @@ public sealed class Attention : Mixer
         return Enumerable.Range(1, width).Where(h => width % h == 0 && (width / h) % 2 == 0).OrderBy(h => Math.Abs(h - near)).FirstOrDefault(1);
     }
 
-    private static string Divisors(int n) => string.Join(", ", Enumerable.Range(1, n).Where(d => n % d == 0).Select(d => d.ToString(CultureInfo.InvariantCulture)));
 }
 
 /// <summary>What <see cref="Attention"/> remembers: its tokens' keys and values.</summary>

@@ -69,8 +69,7 @@ public sealed class H3 : Mixer
         int states = 2 * StateSpace.Pairs(options, 64), taps = options.Int("shift", 64, 2, 1024), headDim = options.Int("head-dim", 1, 1, 256);
         (double min, double max) = StateSpace.Steps(options);
         return builder.Width % headDim == 0 ? new H3(builder, states, taps, headDim, min, max)
-            : throw options.Refuse("head-dim", $"does not divide width {builder.Width}; head widths that do: "
-                + string.Join(", ", Enumerable.Range(1, Math.Min(256, builder.Width)).Where(w => builder.Width % w == 0).Take(6)));
+            : throw options.Refuse("head-dim", $"does not divide width {builder.Width}; head widths that do: {HeadSizes.Divisors(builder.Width, 256)}");
     }
 
     /// <inheritdoc/>

@@ -2,7 +2,7 @@ using Weft.Tensors;
 
 namespace Weft.Models;
 
-/// <summary>How a width is cut into heads, for mixers whose heads together are as wide as the model.</summary>
+/// <summary>How a width is cut into heads: the usual numbers, the options, and what to say where they do not divide.</summary>
 internal static class HeadSizes
 {
     /// <summary>
@@ -35,6 +35,20 @@ internal static class HeadSizes
             : throw (byHeads
                 ? options.Refuse("heads", byWidth ? $"of head-dim={headDim} channels do not make up width {width}" : $"does not divide width {width}; heads that do: {Divisors(width, 64)}")
                 : options.Refuse("head-dim", $"does not divide width {width}; head widths that do: {Divisors(width, 256)}"));
+    }
+
+    /// <summary>
+    /// Reads <c>heads</c>, a divisor of <paramref name="columns"/> whose heads are even. Unless given: heads as near to
+    /// <paramref name="usual"/> columns as divides, but at least four of them, as narrow models need several decays too.
+    /// </summary>
+    /// <exception cref="InputException">The number given does not divide the columns, or leaves odd heads.</exception>
+    public static int Even(BlockOptions options, int columns, int usual, string what)
+    {
+        int target = Math.Min(usual, columns / 4);
+        int width = Enumerable.Range(1, columns / 2).Select(half => 2 * half).Where(w => columns % w == 0).OrderBy(w => Math.Abs(w - target)).FirstOrDefault(columns);
+        int heads = options.Int("heads", columns / width, 1, 4096);
+        return columns % heads == 0 && columns / heads % 2 == 0 ? heads
+            : throw options.Refuse("heads", $"does not split {what} {columns} into heads of an even width; heads that do: {Divisors(columns / 2, 128)}");
     }
 
     /// <summary>The largest few divisors of a number, for messages.</summary>

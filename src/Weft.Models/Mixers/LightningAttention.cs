@@ -43,7 +43,7 @@ public sealed class LightningAttention : Mixer
     public static LightningAttention Create(BlockOptions options, Builder builder)
     {
         int heads = options.IsGiven("head-dim") ? options.Int("heads", Math.Max(1, builder.Width / options.Int("head-dim", 128, 1, 4096)), 1, 4096)
-            : HeadSplit.Read(options, builder.Width, 128, "the width");
+            : HeadSizes.Even(options, builder.Width, 128, "the width");
         double depth = builder.Blocks > 1 ? options.Index / (builder.Blocks - 1 + 1e-5) : 0;
         return new LightningAttention(builder, new LightningAttentionOptions
         {

@@ -48,7 +48,7 @@ public sealed class LinearAttention : Mixer
         string feature = options.Choice("feature", "elu", "elu", "relu", "identity");
         var chosen = new LinearAttentionOptions
         {
-            Heads = HeadSplit.Read(options, builder.Width, 64, "the width"),
+            Heads = HeadSizes.Even(options, builder.Width, 64, "the width"),
             Feature = feature,
             Normalise = options.Flag("normalise", feature != "identity"),
             Chunk = options.Int("chunk", 64, 1, 1024),

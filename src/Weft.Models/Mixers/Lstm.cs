@@ -39,7 +39,7 @@ public sealed class Lstm : Mixer
     internal static int ReadHeads(BlockOptions options, int width, int usual)
     {
         int heads = options.Int("heads", usual, 1, 4096);
-        return width % heads == 0 ? heads : throw options.Refuse("heads", $"does not divide width {width}; heads that do: {HeadSplit.Divisors(width, 64)}");
+        return width % heads == 0 ? heads : throw options.Refuse("heads", $"does not divide width {width}; heads that do: {HeadSizes.Divisors(width, 64)}");
     }
 
     /// <inheritdoc/>

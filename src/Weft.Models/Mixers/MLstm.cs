@@ -78,8 +78,8 @@ public sealed class MLstm : Mixer
             NormEpsilon = (float)options.Real("norm-epsilon", 1e-5, 1e-12, 1),
         };
         int inner = chosen.Expand * builder.Width;
-        return inner % chosen.Heads != 0 ? throw options.Refuse("heads", $"does not divide expand x width = {inner}; heads that do: {HeadSplit.Divisors(inner, 64)}")
-            : inner % chosen.Block != 0 ? throw options.Refuse("qkv-block", $"does not divide expand x width = {inner}; blocks that do: {HeadSplit.Divisors(inner, 64)}")
+        return inner % chosen.Heads != 0 ? throw options.Refuse("heads", $"does not divide expand x width = {inner}; heads that do: {HeadSizes.Divisors(inner, 64)}")
+            : inner % chosen.Block != 0 ? throw options.Refuse("qkv-block", $"does not divide expand x width = {inner}; blocks that do: {HeadSizes.Divisors(inner, 64)}")
             : new MLstm(builder, chosen);
     }
 

@@ -75,15 +75,13 @@ public sealed class Mamba2 : Mixer
         int inner = chosen.Expand * builder.Width;
         if (inner % chosen.HeadDim != 0)
         {
-            throw options.Refuse("head-dim", $"does not divide expand x width = {inner}; head widths that do: {Divisors(inner, 128)}");
+            throw options.Refuse("head-dim", $"does not divide expand x width = {inner}; head widths that do: {HeadSizes.Divisors(inner, 128)}");
         }
 
         int heads = inner / chosen.HeadDim;
         return heads % chosen.Groups == 0 ? new Mamba2(builder, chosen)
-            : throw options.Refuse("groups", $"does not divide the {heads} heads; numbers that do: {Divisors(heads, heads)}");
+            : throw options.Refuse("groups", $"does not divide the {heads} heads; numbers that do: {HeadSizes.Divisors(heads, heads)}");
 
-        static string Divisors(int number, int most) =>
-            string.Join(", ", Enumerable.Range(1, Math.Min(number, most)).Where(d => number % d == 0).Reverse().Take(5));
     }
 
     /// <inheritdoc/>

@@ -74,7 +74,7 @@ public sealed class Mamba3 : Mixer
             Chunk = options.Int("chunk", usual.Chunk / rank, 1, 1024),
         };
         int inner = chosen.Expand * builder.Width;
-        return inner % chosen.HeadDim != 0 ? throw options.Refuse("head-dim", $"does not divide expand x width = {inner}; head widths that do: {HeadSplit.Divisors(inner, 128)}")
+        return inner % chosen.HeadDim != 0 ? throw options.Refuse("head-dim", $"does not divide expand x width = {inner}; head widths that do: {HeadSizes.Divisors(inner, 128)}")
             : chosen.State % 2 != 0 ? throw options.Refuse("state", "is odd, and states turn in pairs; use an even number, as a rule 128")
             : chosen.Pairs == 0 ? throw options.Refuse("state", "leaves no pair to turn with rope-fraction=0.5; use 4 or more, or rope-fraction=1")
             : new Mamba3(builder, chosen);

@@ -50,7 +50,7 @@ public sealed class RetNet : Mixer
     /// <exception cref="InputException">An option is out of range.</exception>
     public static RetNet Create(BlockOptions options, Builder builder)
     {
-        int heads = HeadSplit.Read(options, builder.Width, 256, "the width");
+        int heads = HeadSizes.Even(options, builder.Width, 256, "the width");
         return heads > 20
             ? throw options.Refuse("heads", "would have decays 1 - 2^(-5 - h) too near 1 to tell apart in float32; use at most 20")
             : new RetNet(builder, new RetNetOptions

@@ -70,7 +70,7 @@ public sealed class RgLru : Mixer
         int inner = options.Int("d-rnn", Math.Max(64, (int)Math.Round(builder.Width / 48.0) * 64), 1, 1 << 20);
         int heads = options.Int("heads", inner % 16 == 0 ? 16 : 1, 1, 4096);
         return inner % heads == 0 ? new RgLru(builder, inner, heads, options.Int("conv", 4, 2, 64))
-            : throw options.Refuse("heads", $"does not divide d-rnn = {inner}; numbers that do: {string.Join(", ", Enumerable.Range(1, Math.Min(inner, 64)).Where(n => inner % n == 0).Reverse().Take(5))}");
+            : throw options.Refuse("heads", $"does not divide d-rnn = {inner}; numbers that do: {HeadSizes.Divisors(inner, 64)}");
     }
 
     /// <inheritdoc/>

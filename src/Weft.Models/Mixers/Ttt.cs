@@ -69,7 +69,7 @@ public sealed class Ttt : Mixer
         int headDim = options.Int("head-dim", usual, 2, 1024);
         if (width % headDim != 0)
         {
-            throw options.Refuse("head-dim", $"does not divide the width {width}; head widths that do: {HeadSplit.Divisors(width, 128)}");
+            throw options.Refuse("head-dim", $"does not divide the width {width}; head widths that do: {HeadSizes.Divisors(width, 128)}");
         }
 
         double theta = options.Real("rope-theta", 10000, 0, 1e12);

@@ -46,11 +46,9 @@ public static class ForgettingSoftmax
             Tensor UpTo(Tensor x) => Ops.Slice(x, 2, 0, t + 1);
         }
 
-        return Join(0, time);
+        return Definitions.Join(outputs);
 
         Tensor ByHead(Tensor x) => Ops.Transpose(x.Reshape(new Shape(batch, all, keyHeads, x.Shape.Columns / keyHeads)), 1, 2);
-
-        Tensor Join(int from, int count) => count == 1 ? outputs[from] : Ops.Concat(Join(from, count / 2), Join(from + (count / 2), count - (count / 2)), 1);
     }
 
     /// <summary>The same in tiles with an online softmax, behind the cache <paramref name="past"/>. See <see cref="Ops.Attention"/>.</summary>

@@ -107,7 +107,7 @@ public static class MixerTable
         new("s5[state=12, blocks=1, rule=bilinear]", 48, 16),
         new("h3[state=6, shift=5]", 32, 16),
         new("h3[state=4, shift=4, head-dim=4]", 32, 16),
-        new("ttt-linear[head-dim=8, mini-batch=4]", 32, 16, LearnedStart: true, Sharp: true),
+        new("ttt-linear[head-dim=16, mini-batch=4]", 32, 16, LearnedStart: true),
         new("ttt-linear[head-dim=12, mini-batch=5, base-rate=2, rope-theta=0]", 24, 15, LearnedStart: true),
         new("s4[state=6]", 48, 16),
         new("s4[state=4, mode=convolution, chunk=32]", 32, 32),
