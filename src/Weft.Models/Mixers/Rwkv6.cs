@@ -101,8 +101,6 @@ public sealed class Rwkv6 : Mixer
     {
         var s = (Rwkv6State)state;
         Tape tape = x.Tape!;
-        Shape byHead = new(x.Shape[0], x.Shape[1], o.Heads, o.HeadDim);
-
         (Tensor shifted, Tensor last) = Ops.TokenShift(x, Ops.Concat(Ops.Copy(mix, tape), ones, 0), s.Shift.Before(tape));
         s.Shift.After(last);
         Tensor low = Ops.Tanh(Ops.Linear(shifted.Columns(0, width), mixDown)), before = shifted.Columns(width, width);
@@ -112,9 +110,7 @@ public sealed class Rwkv6 : Mixer
 
         (Tensor y, Tensor memory) = ChannelDecay.Chunked(r, k, v, decay, bonus, s.Memory.Before(tape), o.Heads, chunk: o.Chunk);
         s.Memory.After(memory);
-        Tensor mean = Ops.Affine(Ops.SumTo(y.Reshape(byHead), byHead.With(^1, 1)), 1f / o.HeadDim);
-        Tensor centred = Ops.Subtract(y.Reshape(byHead), mean).Reshape(y.Shape);
-        Tensor normed = Ops.Add(Ops.RmsNorm(centred, norm, o.NormEpsilon, o.HeadDim), normBias);
+        Tensor normed = Ops.Add(Ops.LayerNorm(y, norm, o.NormEpsilon, o.HeadDim), normBias);
         return Ops.Linear(Ops.SiluMul(g, normed), output);
 
         Tensor Shifted(int i) => Ops.Lerp(x, before, Ops.Linear(low.Columns(i * o.MixRank, o.MixRank), mixUp[i], mixBase[i]));

@@ -52,16 +52,15 @@ public readonly record struct LowRankDiagonal(Tensor Lambda, Tensor Left, Tensor
         initial ??= tape.Of(new float[whole.Count], whole);
         var h = new Complex(Ops.Slice(initial, 1, 0, 1), Ops.Slice(initial, 1, 1, 1));
         (Complex lambda, Complex left, Complex right, Complex input, Complex c) = (Parts(Lambda), Parts(Left), Parts(Right), Parts(In), Parts(C));
-        Tensor? y = null;
+        var outputs = new List<Tensor>(x.Shape[1]);
         for (int t = 0; t < x.Shape[1]; t++)
         {
             Tensor xt = Ops.Slice(x, 1, t, 1).Reshape(sum), sigma = Ops.Affine(Ops.SumTo((left * h).Re, sum), 2);
             h = (lambda * h) - (right * sigma) + (input * xt);
-            Tensor yt = Ops.Add(Ops.Affine(Ops.SumTo((c * h).Re, sum), 2), Ops.Multiply(xt, Skip)).Reshape(new Shape(x.Shape[0], 1, x.Shape[2]));
-            y = y is null ? yt : Ops.Concat(y, yt, 1);
+            outputs.Add(Ops.Add(Ops.Affine(Ops.SumTo((c * h).Re, sum), 2), Ops.Multiply(xt, Skip)).Reshape(new Shape(x.Shape[0], 1, x.Shape[2])));
         }
 
-        return (y!, Ops.Concat(h.Re, h.Im, 1));
+        return (Definitions.Join(outputs), Ops.Concat(h.Re, h.Im, 1));
 
         static Complex Parts(Tensor v) => new(Ops.Slice(v, 0, 0, 1), Ops.Slice(v, 0, 1, 1));
     }

@@ -24,7 +24,7 @@ public static class TimeInvariant
         initial ??= tape.Of(new float[whole.Count], whole);
         (Tensor re, Tensor im) = (Ops.Slice(initial, 1, 0, 1), Ops.Slice(initial, 1, 1, 1));
         (Tensor lambdaRe, Tensor lambdaIm, Tensor wRe, Tensor wIm) = (Ops.Slice(lambda, 0, 0, 1), Ops.Slice(lambda, 0, 1, 1), Ops.Slice(w, 0, 0, 1), Ops.Slice(w, 0, 1, 1));
-        Tensor? y = null;
+        var outputs = new List<Tensor>(x.Shape[1]);
         for (int t = 0; t < x.Shape[1]; t++)
         {
             Tensor xt = Ops.Slice(x, 1, t, 1);                                     // [B,1,C]
@@ -32,11 +32,10 @@ public static class TimeInvariant
             re = Ops.Add(re, xt.Reshape(sum));
             Tensor read = Ops.Subtract(Ops.Multiply(wRe, re), Ops.Multiply(wIm, im));
             Tensor yt = Ops.Affine(Ops.SumTo(read, sum), 2).Reshape(xt.Shape);
-            yt = skip is null ? yt : Ops.Add(yt, Ops.Multiply(xt, skip));
-            y = y is null ? yt : Ops.Concat(y, yt, 1);
+            outputs.Add(skip is null ? yt : Ops.Add(yt, Ops.Multiply(xt, skip)));
         }
 
-        return (y!, Ops.Concat(re, im, 1));
+        return (Definitions.Join(outputs), Ops.Concat(re, im, 1));
     }
 
     /// <summary>
@@ -57,7 +56,7 @@ public static class TimeInvariant
         initial ??= tape.Of(new float[whole.Count], whole);
         (Tensor re, Tensor im) = (Ops.Slice(initial, 1, 0, 1), Ops.Slice(initial, 1, 1, 1));
         (Tensor lambdaRe, Tensor lambdaIm) = (Ops.Slice(lambda, 0, 0, 1), Ops.Slice(lambda, 0, 1, 1));
-        Tensor? h = null;
+        var outputs = new List<Tensor>(u.Shape[1]);
         for (int t = 0; t < u.Shape[1]; t++)
         {
             Tensor ut = Ops.Slice(u, 1, t, 1).Reshape(whole);
@@ -69,11 +68,10 @@ public static class TimeInvariant
 
             (re, im) = Times(lambdaRe, lambdaIm, re, im);
             (re, im) = (Ops.Add(re, inRe), Ops.Add(im, inIm));
-            Tensor ht = Ops.Concat(re, im, 1).Reshape(new Shape(batch, 1, 2 * states));
-            h = h is null ? ht : Ops.Concat(h, ht, 1);
+            outputs.Add(Ops.Concat(re, im, 1).Reshape(new Shape(batch, 1, 2 * states)));
         }
 
-        return (h!, Ops.Concat(re, im, 1));
+        return (Definitions.Join(outputs), Ops.Concat(re, im, 1));
     }
 
     /// <summary>The same, fast: <see cref="Ops.ComplexScan"/>.</summary>

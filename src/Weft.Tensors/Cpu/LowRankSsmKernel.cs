@@ -18,15 +18,16 @@ internal readonly unsafe struct LowRankSsmKernel
     public readonly float* X, Y, DX; // [tokens, block]; Y holds outputs, or their gradients
     public readonly float* Skip, DSkip; // [block]
     private readonly float* sizes; // [tokens + 1, block]: sigma = 2 Re sum left h of the state before each token and after the last
-    private readonly float* dsize; // [block]: the gradient of sigma of the state that the backward pass comes to next
-    private readonly float* past;  // [tokens + 1]: the states before each token and after the last, as H
+    private readonly float* dsizes; // the gradients of these
+    private readonly float* past;   // [tokens + 1]: the states before each token and after the last, as H
+    private readonly float* slopes; // [tokens]: their gradients
     private readonly int states;
 
     /// <summary>The floats of scratch of a forward pass.</summary>
     public static int Scratch(int states) => (12 * states * Block) + (((3 * Tokens) + 2) * Block);
 
     /// <summary>The floats of scratch of a backward pass.</summary>
-    public static int BackwardScratch(int states) => Scratch(states) + (12 * states * Block) + ((Tokens + 2) * Block) + ((Tokens + 1) * 2 * states * Block);
+    public static int BackwardScratch(int states) => Scratch(states) + (12 * states * Block) + (2 * (Tokens + 1) * Block) + (((2 * Tokens) + 1) * 2 * states * Block);
 
     /// <summary>Divides scratch: what both passes use first.</summary>
     public LowRankSsmKernel(int states, float* scratch)
@@ -50,8 +51,9 @@ internal readonly unsafe struct LowRankSsmKernel
         DC = DB.Next(states);
         DX = DC.Next(states).Re;
         DSkip = DX + (Tokens * Block);
-        dsize = DSkip + Block;
-        past = dsize + Block;
+        dsizes = DSkip + Block;
+        past = dsizes + ((Tokens + 1) * Block);
+        slopes = past + ((Tokens + 1) * 2 * states * Block);
     }
 
     /// <summary>Sets the sums of the parameters' gradients to zero.</summary>
@@ -131,8 +133,8 @@ internal readonly unsafe struct LowRankSsmKernel
         }
     }
 
-    /// <summary>Begins a backward pass with the gradient of the final state, in DH.</summary>
-    public void End() => new Span<float>(dsize, Block).Clear();
+    /// <summary>Begins a backward pass with the gradient of the final state, in DH: no correction follows that state.</summary>
+    public void End() => new Span<float>(dsizes, Block).Clear();
 
     /// <summary>
     /// From the gradients of a chunk's outputs (in Y) and its states: DX, and what the chunk adds to the gradients of the parameters. With
@@ -141,44 +143,80 @@ internal readonly unsafe struct LowRankSsmKernel
     public void ChunkBackward<S, V>(int tokens) where S : struct, ISimd<V> where V : unmanaged
     {
         StateBlocks.AddProducts<S, V>(tokens, X, Y, DSkip);
-        for (int t = tokens - 1; t >= 0; t--)
+        new ReadOnlySpan<float>(dsizes, Block).CopyTo(new Span<float>(dsizes + (tokens * Block), Block)); // the next chunk's first is this one's last
+        for (int lane = 0; lane < Block; lane += S.Count)
         {
-            for (int lane = 0; lane < Block; lane += S.Count)
+            for (int t = tokens - 1; t >= 0; t--)
             {
                 Return<S, V>(t, lane);
+            }
+
+            for (int n = lane; n < states * Block; n += Block)
+            {
+                AddSums<S, V>(tokens, n, lane);
             }
         }
     }
 
-    /// <summary>One token: g = DH + 2 conj(left) dsigma + 2 conj(c) dy, dsigma being that of the state after it.</summary>
+    /// <summary>One token: g = DH + 2 conj(left) dsigma + 2 conj(c) dy is kept; dsigma is that of the state after it, and then of the one before.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Return<S, V>(int t, int lane) where S : struct, ISimd<V> where V : unmanaged
     {
         int plane = states * Block;
-        float* before = past + (2L * t * plane) + lane, after = before + (2 * plane);
-        V two = S.Create(2), x = S.Load(X + (t * Block) + lane), dy = S.Mul(two, S.Load(Y + (t * Block) + lane));
-        V sigma = S.Load(sizes + (t * Block) + lane), ds = S.Mul(two, S.Load(dsize + lane));
-        V dx = S.Zero, dsigma = S.Zero;
+        float* g = slopes + (2L * t * plane);
+        V two = S.Create(2), dy = S.Mul(two, S.Load(Y + (t * Block) + lane)), ds = S.Mul(two, S.Load(dsizes + ((t + 1) * Block) + lane));
+        V dx = S.Zero, dx1 = S.Zero, dsigma = S.Zero, dsigma1 = S.Zero;
         for (int n = lane; n < plane; n += Block)
         {
-            V hr = S.Load(after + n - lane), hi = S.Load(after + plane + n - lane), pr = S.Load(before + n - lane), pi = S.Load(before + plane + n - lane);
             V gr = S.Fma(S.Load(Left.Re + n), ds, S.Fma(S.Load(C.Re + n), dy, S.Load(DH.Re + n)));
             V gi = S.Sub(S.Load(DH.Im + n), S.Fma(S.Load(Left.Im + n), ds, S.Mul(S.Load(C.Im + n), dy)));
-            AddTo<S, V>(DC, n, S.Mul(hr, dy), S.Mul(hi, dy), conjugate: true);
-            AddTo<S, V>(DLeft, n, S.Mul(hr, ds), S.Mul(hi, ds), conjugate: true);
-            AddTo<S, V>(DB, n, S.Mul(gr, x), S.Mul(gi, x));
-            AddTo<S, V>(DLambda, n, S.Fma(gr, pr, S.Mul(gi, pi)), S.Sub(S.Mul(gi, pr), S.Mul(gr, pi)));
-            S.Store(S.Sub(S.Load(DRight.Re + n), S.Mul(gr, sigma)), DRight.Re + n);
-            S.Store(S.Sub(S.Load(DRight.Im + n), S.Mul(gi, sigma)), DRight.Im + n);
-            dx = S.Fma(S.Load(B.Re + n), gr, S.Fma(S.Load(B.Im + n), gi, dx));
-            dsigma = S.Fma(S.Load(Right.Re + n), gr, S.Fma(S.Load(Right.Im + n), gi, dsigma));
+            S.Store(gr, g + n);
+            S.Store(gi, g + plane + n);
+            dx = S.Fma(S.Load(B.Re + n), gr, dx);
+            dx1 = S.Fma(S.Load(B.Im + n), gi, dx1);
+            dsigma = S.Fma(S.Load(Right.Re + n), gr, dsigma);
+            dsigma1 = S.Fma(S.Load(Right.Im + n), gi, dsigma1);
             V ar = S.Load(Lambda.Re + n), ai = S.Load(Lambda.Im + n);
             S.Store(S.Fma(ar, gr, S.Mul(ai, gi)), DH.Re + n);
             S.Store(S.Sub(S.Mul(ar, gi), S.Mul(ai, gr)), DH.Im + n);
         }
 
-        S.Store(dx, DX + (t * Block) + lane);
-        S.Store(S.Sub(S.Zero, dsigma), dsize + lane);
+        S.Store(S.Add(dx, dx1), DX + (t * Block) + lane);
+        S.Store(S.Sub(S.Zero, S.Add(dsigma, dsigma1)), dsizes + (t * Block) + lane);
+    }
+
+    /// <summary>What a chunk adds to the gradients of one state's parameters: sums over its tokens, from the states and gradients kept.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void AddSums<S, V>(int tokens, int n, int lane) where S : struct, ISimd<V> where V : unmanaged
+    {
+        int plane = states * Block;
+        float* h = past + n, g = slopes + n;
+        V cr = S.Zero, ci = S.Zero, lr = S.Zero, li = S.Zero, br = S.Zero, bi = S.Zero, rr = S.Zero, ri = S.Zero, ar = S.Zero, ai = S.Zero;
+        V pr = S.Load(h), pi = S.Load(h + plane);
+        for (int t = 0; t < tokens; t++, g += 2 * plane)
+        {
+            h += 2 * plane;
+            int at = (t * Block) + lane;
+            V gr = S.Load(g), gi = S.Load(g + plane), x = S.Load(X + at), dy = S.Load(Y + at), sigma = S.Load(sizes + at), ds = S.Load(dsizes + at + Block);
+            ar = S.Fma(gr, pr, S.Fma(gi, pi, ar));
+            ai = S.Sub(S.Fma(gi, pr, ai), S.Mul(gr, pi));
+            (pr, pi) = (S.Load(h), S.Load(h + plane));
+            cr = S.Fma(pr, dy, cr);
+            ci = S.Fma(pi, dy, ci);
+            lr = S.Fma(pr, ds, lr);
+            li = S.Fma(pi, ds, li);
+            br = S.Fma(gr, x, br);
+            bi = S.Fma(gi, x, bi);
+            rr = S.Fma(gr, sigma, rr);
+            ri = S.Fma(gi, sigma, ri);
+        }
+
+        V two = S.Create(2), minus = S.Create(-1);
+        AddTo<S, V>(DC, n, S.Mul(cr, two), S.Mul(ci, two), conjugate: true);
+        AddTo<S, V>(DLeft, n, S.Mul(lr, two), S.Mul(li, two), conjugate: true);
+        AddTo<S, V>(DB, n, br, bi);
+        AddTo<S, V>(DRight, n, S.Mul(rr, minus), S.Mul(ri, minus));
+        AddTo<S, V>(DLambda, n, ar, ai);
     }
 
     /// <summary>Ends a backward pass: the initial state's gradient in DH, and the first correction's by left.</summary>
@@ -186,7 +224,7 @@ internal readonly unsafe struct LowRankSsmKernel
     {
         for (int n = 0; n < states * Block; n += S.Count)
         {
-            V ds = S.Mul(S.Create(2), S.Load(dsize + (n % Block)));
+            V ds = S.Mul(S.Create(2), S.Load(dsizes + (n % Block)));
             AddTo<S, V>(DLeft, n, S.Mul(S.Load(past + n), ds), S.Mul(S.Load(past + (states * Block) + n), ds), conjugate: true);
             AddTo<S, V>(DH, n, S.Mul(S.Load(Left.Re + n), ds), S.Mul(S.Load(Left.Im + n), ds), conjugate: true);
         }
