@@ -12,7 +12,8 @@ internal static class MixerBench
     private static double? Goal(string name) => name switch
     {
         "rwkv7" => 2,
-        "lstm" or "gru" or "slstm" or "attention" or "forgetting-attention" or "hyena" or "swiglu" => null,
+        "lstm" or "gru" or "slstm" or "swiglu" or "hyena" => null,
+        _ when name.Contains("attention", StringComparison.Ordinal) && name != "linear-attention" => null,
         _ => 1.5,
     };
 
@@ -23,7 +24,8 @@ internal static class MixerBench
         using Layer reference = new(device, Reference, width, tokens);
         reference.Forward();
         reference.Backward();
-        foreach (string name in BlockTable.Names.Where(n => Results.Wanted(n, names)))
+        IEnumerable<string> patterns = names.Where(n => n.Contains('[', StringComparison.Ordinal)); // blocks with options
+        foreach (string name in BlockTable.Names.Where(n => Results.Wanted(n, names)).Concat(patterns))
         {
             using Layer layer = new(device, name, width, tokens);
             layer.Forward();

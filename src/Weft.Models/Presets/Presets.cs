@@ -20,6 +20,8 @@ public static class Presets
         Row("transformer", "Attention over the whole context and SwiGLU, in turn", "(attention[head-dim=32] swiglu)*4"),
         Row("hybrid", "Three Mamba-2 layers to one of attention", "(3*mamba2[state=64] attention[head-dim=32])*2"),
         Row("window", "Attention over the last 128 bytes only, and SwiGLU", "(attention[head-dim=32, window=128] swiglu)*4"),
+        Row("nope", "Attention that is told no positions, and SwiGLU", "(attention[head-dim=32, positions=none] swiglu)*4"),
+        Row("alibi", "Attention that favours the near by a slope a head, and SwiGLU", "(attention[head-dim=32, positions=alibi] swiglu)*4"),
         .. BlockTable.Names.Select(name => (Name: name, Info: BlockTable.Of(name))).Where(b => b.Info.Preset is not null)
             .Select(b => Row(b.Name, b.Info.Title, b.Info.Preset!)),
     ];
