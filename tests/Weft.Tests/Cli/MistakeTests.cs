@@ -28,7 +28,7 @@ public class MistakeTests
     [InlineData("generate run --top-p 2", "--top-p '2' is not a number")]
     [InlineData("generate run more", "'more' is one word too many")]
     [InlineData("inspect", "RUN is missing")]
-    [InlineData("models x", "'x' is one word too many")]
+    [InlineData("models x y", "'y' is one word too many")]
     public void IsToldInOneLine(string line, params string[] says)
     {
         CommandResult result = WeftProgram.Run(line.Split(' '));
