@@ -6,6 +6,12 @@ public sealed unsafe partial class CpuDevice
     {
         int m = c.Shape.Rows, n = c.Shape.Columns, k = transposeA ? a.Shape.Rows : a.Shape.Columns;
         CountFlops(2L * m * n * k);
+        if (kernels != null && b.IsWeight && !transposeA && m <= Bf16Rows.MaxRows && k >= Bf16Pack.Block)
+        {
+            Bf16Rows.Run(Pool, m, n, k, a.Pointer, a.RowStride, Packed(b, transposeB, n, k), accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
+            return;
+        }
+
         if (kernels != null && Bf16Gemm.Pays(m, n, k))
         {
             float* packed = Packed(b, transposeB, n, k);
