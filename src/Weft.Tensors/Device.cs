@@ -40,6 +40,12 @@ public abstract partial class Device : IDisposable
     /// </summary>
     public void ForgetFlopsSince(long before) => Interlocked.Exchange(ref flops, before);
 
+    /// <summary>
+    /// Measures what the machine can do, in about a third of a second. The first of each kind is what kernels are held against:
+    /// multiply-adds in registers, and reading memory.
+    /// </summary>
+    public abstract IReadOnlyList<Ceiling> MeasureCeilings();
+
     /// <summary>A tensor that owns its memory, filled with zeros.</summary>
     /// <exception cref="InputException">There is not enough memory.</exception>
     public Tensor Zeros(Shape shape)
