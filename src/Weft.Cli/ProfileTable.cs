@@ -20,6 +20,7 @@ internal static class ProfileTable
         Ceiling peak = ceilings.First(c => c.Kind == CeilingKind.Flops), memory = ceilings.First(c => c.Kind == CeilingKind.Bytes);
         Table table = Tables.New("operation", " calls", $" {unit}", " share", " GFLOP/s", $" of {peak.Name}", " GB/s", $" of {memory.Name}");
         OperationProfile[] rest = [.. breakdown.Operations.Where(o => o.Seconds < Least * breakdown.Seconds)];
+        rest = rest.Length > 1 ? rest : [];
         foreach (OperationProfile operation in breakdown.Operations.Except(rest))
         {
             Row(operation);
@@ -30,7 +31,8 @@ internal static class ProfileTable
         }
         Row(new OperationProfile("between operations", 0, breakdown.Between, 0, 0));
         Row(Sum("total", breakdown.Operations, breakdown.Seconds));
-        console.Write(new Padder(new Text(title), new Padding(1, 1, 0, 0)));
+        console.WriteLine();
+        console.WriteLine($" {title}");
         console.Write(table);
 
         void Row(OperationProfile operation) => table.AddRow(Tables.Cells([

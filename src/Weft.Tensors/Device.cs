@@ -9,7 +9,8 @@ namespace Weft.Tensors;
 /// Conventions of all kernels: shapes have been checked by the caller; "rows" are runs of the last dimension and may be strided;
 /// outputs are contiguous unless said otherwise; <c>accumulate</c> (or a <see cref="GradTarget"/>) says whether to add to the
 /// destination or to overwrite it. A kernel that multiplies and adds counts its work with <see cref="CountFlops"/>: two per
-/// multiply-add of products, convolutions, attention and recurrences; elementwise work is not counted.
+/// multiply-add of products, convolutions, attention and recurrences; elementwise work is not counted. It begins with
+/// <see cref="Measure"/>, which is told its operands.
 /// Results do not depend on timing: the same inputs and thread count give the same bits.
 /// </remarks>
 public abstract partial class Device : IDisposable

@@ -106,7 +106,8 @@ public sealed class Trainer : IDisposable
     {
         long start = Stopwatch.GetTimestamp(), measured = start;
         batches.Next(windows);
-        Model.Device.Profile = Profile;
+        DeviceProfile? outer = Model.Device.Profile;
+        Model.Device.Profile = Profile ?? outer;
         try
         {
             if (Steps == 0 && Options.Budget.Kind == BudgetKind.Time)
@@ -135,7 +136,7 @@ public sealed class Trainer : IDisposable
         }
         finally
         {
-            Model.Device.Profile = null;
+            Model.Device.Profile = outer;
         }
     }
 

@@ -11,7 +11,7 @@ namespace Weft.Cli.Commands;
 /// <summary>weft bench: how fast models are on this machine, and where the time goes.</summary>
 internal sealed class BenchCommand : WeftCommand
 {
-    private const double DefaultSeconds = 1.2;
+    private const double DefaultSeconds = 2;
     private static readonly string[] DefaultModels = ["transformer", "mamba2"];
 
     private readonly Option<IReadOnlyList<string>?> models = Settings.Parsed<IReadOnlyList<string>?>("--models", "A,B,C",
@@ -35,7 +35,7 @@ internal sealed class BenchCommand : WeftCommand
     }
 
     public override IReadOnlyList<string> Notes =>
-        ["Speeds are medians; the tables are of further, profiled runs, held against what the machine was measured to do.", ProfileTable.Note];
+        ["Speeds are medians; the tables are of profiled runs in between, held against what the machine was measured to do.", ProfileTable.Note];
 
     protected override int Run(ParseResult given)
     {

@@ -9,7 +9,7 @@ namespace Weft.Lab;
 /// <param name="Seconds">The median.</param>
 /// <param name="Tokens">The tokens of it.</param>
 /// <param name="Flops">The FLOPs counted of it.</param>
-/// <param name="Breakdown">Where the time went, of further runs that were profiled, which takes a little time itself.</param>
+/// <param name="Breakdown">Where the time went, of runs between those that were profiled, which takes a little time itself.</param>
 public sealed record Timing(double Seconds, int Tokens, long Flops, Breakdown Breakdown)
 {
     /// <summary>Tokens a second.</summary>
@@ -35,16 +35,16 @@ public static class Benchmark
     private const int Turn = 32; // tokens decoded between two measurements, from the same state each time
     private const double Rate = 1e-4;
 
-    /// <summary>Measures a model, each of the three for about twice <paramref name="seconds"/>.</summary>
+    /// <summary>Measures a model, each of the three for <paramref name="seconds"/> after half as long to warm up.</summary>
     /// <exception cref="InputException">The model cannot be made, or there is too little memory.</exception>
     public static BenchmarkResult Run(ModelConfig config, Device device, int batch, double seconds, CancellationToken cancel = default)
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(device);
         var model = new LanguageModel(config, device, seed: 1);
-        var stopwatch = new Measurement(device, seconds, cancel);
-        Timing training = Train(model, batch, stopwatch, out StepParts parts);
-        (Timing prefill, Timing decode) = Generate(model, stopwatch);
+        var measurement = new Measurement(device, seconds, cancel);
+        Timing training = Train(model, batch, measurement, out StepParts parts);
+        (Timing prefill, Timing decode) = Generate(model, measurement);
         return new BenchmarkResult(config, model.ParameterCount(), batch, training, parts, prefill, decode);
     }
 
@@ -79,7 +79,7 @@ public static class Benchmark
             device.Synchronize();
             long before = start;
             start = Stopwatch.GetTimestamp();
-            return Stopwatch.GetElapsedTime(before, start).TotalSeconds;
+            return device.Profile is null ? 0 : Stopwatch.GetElapsedTime(before, start).TotalSeconds; // a warm-up says little
         }
     }
 
@@ -118,40 +118,46 @@ public static class Benchmark
         /// <summary>Measures <paramref name="action"/>, before which each time <paramref name="prepare"/> runs, its time not taken.</summary>
         public Timing Of(int tokens, Action prepare, Action action)
         {
-            Repeat(seconds / 3, 2, null, prepare, action); // compiles the code and sizes the memory
-            long before = device.Flops;
-            List<double> times = Repeat(seconds, 3, null, prepare, action);
-            long flops = (device.Flops - before) / times.Count;
+            // Half as long again before: code is compiled, and compiled better, and memory is sized.
+            for (long start = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(start).TotalSeconds < seconds / 2;)
+            {
+                Once(prepare, action, null);
+            }
+
+            Once(prepare, action, null);
+            List<double> times = [], profiled = [];
             var profile = new DeviceProfile();
-            List<double> profiled = Repeat(seconds / 2, 2, profile, prepare, action);
+            long before = device.Flops;
+            for (long start = Stopwatch.GetTimestamp(); times.Count < 2 || Stopwatch.GetElapsedTime(start).TotalSeconds < seconds;)
+            {
+                // In turn, so that both see the same machine.
+                times.Add(Once(prepare, action, null));
+                profiled.Add(Once(prepare, action, profile));
+            }
+
+            long flops = (device.Flops - before) / (times.Count + profiled.Count);
             times.Sort();
             double median = (times[(times.Count - 1) / 2] + times[times.Count / 2]) / 2;
             return new Timing(median, tokens, flops, new Breakdown(profile.Operations, profiled.Sum(), profiled.Count));
         }
 
-        private List<double> Repeat(double atLeast, int atLeastTimes, DeviceProfile? profile, Action prepare, Action action)
+        private double Once(Action prepare, Action action, DeviceProfile? profile)
         {
-            var times = new List<double>();
-            for (long start = Stopwatch.GetTimestamp(); times.Count < atLeastTimes || Stopwatch.GetElapsedTime(start).TotalSeconds < atLeast;)
+            cancel.ThrowIfCancellationRequested();
+            prepare();
+            device.Synchronize();
+            device.Profile = profile;
+            try
             {
-                cancel.ThrowIfCancellationRequested();
-                prepare();
+                long start = Stopwatch.GetTimestamp();
+                action();
                 device.Synchronize();
-                device.Profile = profile;
-                long before = Stopwatch.GetTimestamp();
-                try
-                {
-                    action();
-                    device.Synchronize();
-                    times.Add(Stopwatch.GetElapsedTime(before).TotalSeconds);
-                }
-                finally
-                {
-                    device.Profile = null;
-                }
+                return Stopwatch.GetElapsedTime(start).TotalSeconds;
             }
-
-            return times;
+            finally
+            {
+                device.Profile = null;
+            }
         }
     }
 }

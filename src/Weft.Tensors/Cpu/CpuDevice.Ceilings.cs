@@ -84,7 +84,7 @@ public sealed unsafe partial class CpuDevice
         public readonly void Run(int index, int worker)
         {
             long start = (long)index * Part;
-            new Span<byte>(At + start, (int)Math.Min(Part, Bytes - start)).Fill(0);
+            new Span<byte>(At + start, (int)Math.Min(Part, Bytes - start)).Clear();
         }
     }
 
