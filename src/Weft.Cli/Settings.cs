@@ -22,6 +22,9 @@ internal static class Settings
     /// <summary>Where random numbers start.</summary>
     public static Option<int?> Seed(string description) => Whole("--seed", "S", $"seed {description} (default 0)", 0);
 
+    /// <summary>Whether to say where time goes.</summary>
+    public static Option<bool> Profile(string when) => Switch("--profile", $"{when}, show where the time went, by operation");
+
     public static Option<string?> Text(string name, string value, string description) => new(name) { HelpName = value, Description = description };
 
     public static Option<bool> Switch(string name, string description) => new(name) { Description = description, Arity = ArgumentArity.Zero };

@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor? bias, Tensor c, bool accumulate)
     {
+        using Timed timed = Measure([a, b, bias, new(c, accumulate)]);
         int m = c.Shape.Rows, n = c.Shape.Columns, k = transposeA ? a.Shape.Rows : a.Shape.Columns;
         CountFlops(2L * m * n * k);
         if (kernels != null && b.IsWeight && !transposeA && m <= Bf16Rows.MaxRows && k >= Bf16Pack.Block)
@@ -45,6 +46,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void BatchedMatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)
     {
+        using Timed timed = Measure([a, b, new(c, accumulate)]);
         int m = c.Shape[^2], n = c.Shape[^1], k = a.Shape[transposeA ? ^2 : ^1];
         int batch = (int)(c.Shape.Count / Math.Max(1, (long)m * n));
         BatchedJob job = new()
