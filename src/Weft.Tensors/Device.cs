@@ -28,6 +28,12 @@ public abstract partial class Device : IDisposable
     /// <summary>The instructions or the architecture in use: AVX-512, say.</summary>
     public abstract string InstructionSet { get; }
 
+    /// <summary>What there is to choose from, what is in use, and whether a person forced it; one line.</summary>
+    public abstract string Instructions { get; }
+
+    /// <summary>One line that a person should read who expects the usual speed of this device; null as a rule.</summary>
+    public virtual string? Notice => null;
+
     /// <summary>The floating-point operations that kernels have counted so far: see the remarks of this class for what counts.</summary>
     public long Flops => Interlocked.Read(ref flops);
 

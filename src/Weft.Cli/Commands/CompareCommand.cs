@@ -59,6 +59,7 @@ internal sealed class CompareCommand : WeftCommand
         {
             throw new InputException($"cannot write the report into {AtomicFile.Quote(options.Out)}: it is a file; give a folder");
         }
+        OpenDevice(1).Dispose(); // for what it has to say: the comparison opens its own
         using Corpus corpus = files.Length == 0 ? Corpus.Default() : Corpus.Open(files);
         Terminal.Out.WriteLine($"{corpus.Name}: {Human.Bytes(corpus.Length)}, {Human.Bytes(corpus.HeldOutLength)} of it held out");
 

@@ -46,7 +46,7 @@ internal sealed class GenerateCommand : WeftCommand
             Seed = (ulong)(given.GetValue(this.seed) ?? 0),
         };
         using Stream prompt = OpenPrompt(given.GetValue(this.prompt));
-        using Device device = Device.Open(given.GetValue(threads) ?? 0);
+        using Device device = OpenDevice(given.GetValue(threads) ?? 0);
         LanguageModel model = ModelFolder.Load(given.GetRequiredValue(this.run), device);
         SequenceState? state = given.GetValue(this.state) is string file ? LoadState(file, model) : null;
         using Generator generator = new(model, state);

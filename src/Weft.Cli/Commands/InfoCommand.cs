@@ -17,6 +17,7 @@ internal sealed class InfoCommand(Terminal terminal) : WeftCommand(terminal, "in
         [
             ("weft", typeof(InfoCommand).Assembly.GetName().Version!.ToString(3)),
             ("device", device.Description),
+            ("vectors", device.Instructions),
             ("processor", $"{Machine.Processor}, {Environment.ProcessorCount} logical cores"),
             ("memory", Human.Bytes(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes)),
             ("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}"),

@@ -63,7 +63,7 @@ internal sealed class TrainCommand : WeftCommand
             Seed = seed,
         };
         using Corpus corpus = Corpus.Open(files);
-        using Device device = Device.Open(given.GetValue(threads) ?? 0);
+        using Device device = OpenDevice(given.GetValue(threads) ?? 0);
         Terminal.Out.WriteLine($"{corpus.Name}: {Human.Bytes(corpus.Length)}, {Human.Bytes(corpus.HeldOutLength)} of it held out");
         using TrainingRun run = Open(path, config, options, corpus, device, given.GetValue(this.sweep));
         Terminal.Out.WriteLine($"{config.Name}: {Human.Count(run.Model.ParameterCount())} parameters, budget {options.Budget}, rate {run.Trainer.Options.Rate:R}");

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 
 namespace Weft.Tensors.Cpu;
 
@@ -7,7 +6,12 @@ namespace Weft.Tensors.Cpu;
 public sealed unsafe partial class CpuDevice : Device
 {
     /// <summary>Starts the device with <paramref name="threads"/> worker threads; 0: as many as the machine has processors.</summary>
-    public CpuDevice(int threads = 0) => Pool = new WorkerPool(threads <= 0 ? Environment.ProcessorCount : threads);
+    /// <exception cref="InputException">The environment variable WEFT_ISA asks for an instruction set that is not there.</exception>
+    public CpuDevice(int threads = 0)
+    {
+        Isa.Check(); // before any kernel is compiled: the choice is a constant to it
+        Pool = new WorkerPool(threads <= 0 ? Environment.ProcessorCount : threads);
+    }
 
     private DeviceMemory? shared;
 
@@ -17,10 +21,13 @@ public sealed unsafe partial class CpuDevice : Device
     public override int Threads => Pool.Workers;
 
     /// <inheritdoc/>
-    public override string InstructionSet =>
-        Vector512.IsHardwareAccelerated ? "AVX-512" :
-        Vector256.IsHardwareAccelerated ? "AVX2" :
-        Vector128.IsHardwareAccelerated ? (RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? "NEON" : "SSE") : "scalar";
+    public override string InstructionSet => Isa.NameOf(Isa.Level);
+
+    /// <inheritdoc/>
+    public override string Instructions => Isa.Describe();
+
+    /// <inheritdoc/>
+    public override string? Notice => Isa.Notice;
 
     /// <inheritdoc/>
     public override string Description => $"CPU, {Threads} {(Threads == 1 ? "thread" : "threads")}, {InstructionSet}";
