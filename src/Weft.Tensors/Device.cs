@@ -47,10 +47,10 @@ public abstract partial class Device : IDisposable
     public void ForgetFlopsSince(long before) => Interlocked.Exchange(ref flops, before);
 
     /// <summary>A tensor that owns its memory, filled with zeros.</summary>
-    /// <exception cref="InputException">There is not enough memory.</exception>
-    public Tensor Zeros(Shape shape)
+    /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>
+    public Tensor Zeros(Shape shape, MemoryUse use = default)
     {
-        Tensor tensor = Tensor.Own(this, shape, new DeviceMemory(this, shape.Count));
+        Tensor tensor = Tensor.Own(this, shape, new DeviceMemory(this, shape.Count, use, shape));
         Fill(tensor, 0);
         return tensor;
     }
@@ -66,7 +66,11 @@ public abstract partial class Device : IDisposable
     /// <summary>Frees what the device holds besides tensors.</summary>
     public virtual void Dispose() => GC.SuppressFinalize(this);
 
+    /// <summary>The bytes that may still be asked for: a larger request is refused before it is made.</summary>
+    protected internal virtual long AvailableMemory => long.MaxValue;
+
     /// <summary>Memory of at least <paramref name="bytes"/>, aligned to 64 bytes, content undefined.</summary>
+    /// <exception cref="OutOfMemoryException">There is none.</exception>
     protected internal abstract nint AllocateMemory(long bytes);
 
     /// <summary>Frees what <see cref="AllocateMemory"/> gave.</summary>

@@ -45,17 +45,13 @@ public sealed unsafe partial class CpuDevice : Device
     }
 
     /// <inheritdoc/>
-    protected internal override nint AllocateMemory(long bytes)
-    {
-        try
-        {
-            return (nint)NativeMemory.AlignedAlloc(checked((nuint)bytes), 64);
-        }
-        catch (OutOfMemoryException e)
-        {
-            throw new InputException($"there is no memory for {bytes / 1048576.0:0.#} MiB more; a smaller batch, context or width would need less", e);
-        }
-    }
+    protected internal override long AvailableMemory => Math.Min(MemoryLimit, MachineMemory.Available());
+
+    /// <summary>The most that a large request is granted, whatever is free: for tests of what happens where memory is short.</summary>
+    internal long MemoryLimit { get; set; } = long.MaxValue;
+
+    /// <inheritdoc/>
+    protected internal override nint AllocateMemory(long bytes) => (nint)NativeMemory.AlignedAlloc(checked((nuint)bytes), 64);
 
     /// <inheritdoc/>
     protected internal override void FreeMemory(nint address) => NativeMemory.AlignedFree((void*)address);
@@ -87,7 +83,7 @@ public sealed unsafe partial class CpuDevice : Device
         if (shared is null || shared.Floats < floats)
         {
             shared?.Dispose();
-            shared = new DeviceMemory(this, Math.Max(floats, 1 << 16));
+            shared = new DeviceMemory(this, Math.Max(floats, 1 << 16), new MemoryUse("the scratch of a kernel", null));
         }
 
         return (float*)shared.Address;
