@@ -13,6 +13,10 @@ internal static class Settings
     public static Option<int?> Threads() =>
         Whole("--threads", "N", $"worker threads (default {Environment.ProcessorCount}: one a processor)", 1, 1024);
 
+    /// <summary>What matrix products multiply.</summary>
+    public static Option<Precision?> Precision(string otherwise = "") =>
+        Parsed<Precision?>("--precision", "P", $"what products multiply: float32 or bf16 (default {Device.FastestPrecision.Word()}, the faster one here{otherwise})", text => Precisions.Parse(text));
+
     /// <summary>How much training: a time, FLOPs or bytes.</summary>
     public static Option<Budget?> Budget(string description) => Parsed<Budget?>("--budget", "B", description, text => Weft.Training.Budget.Parse(text));
 

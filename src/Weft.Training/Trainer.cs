@@ -38,7 +38,7 @@ public sealed class Trainer : IDisposable
             throw new InputException($"a model with a vocabulary of {model.Config.Vocabulary} cannot learn from bytes; that takes {ModelConfig.Bytes}");
         }
 
-        options = options.For(model.Config);
+        options = options.For(model.Config) with { Precision = model.Device.Precision };
         (Model, Corpus, Options, Context) = (model, corpus, options, options.Context!.Value);
         batches = new ByteBatches(corpus, options.BatchSize!.Value, Context, options.Seed);
         windows = new byte[batches.BytesPerBatch];

@@ -22,13 +22,14 @@ internal sealed class BenchCommand : WeftCommand
     private readonly Option<double?> seconds = Settings.Real("--seconds", "S", $"how long to measure each of training, prefill and decoding (default {DefaultSeconds})", 0, 3600);
     private readonly Option<string?> json = Settings.Text("--json", "FILE", "also write the figures there, for programs");
     private readonly Option<int?> threads = Settings.Threads();
+    private readonly Option<Precision?> precision = Settings.Precision();
 
     public BenchCommand(Terminal terminal) : base(terminal, "bench", "training, prefill and decoding speed, and where the time goes, on random bytes",
         new Example("weft bench", "how fast is this machine, and where does a step's time go?"),
         new Example("weft bench --models \"(attention swiglu)*8\" --width 512 --context 2048", "the same of another model: preset, pattern or file"),
         new Example("weft bench --models mamba2,rwkv7 --json speed.json", "two models side by side, and the figures in a file"))
     {
-        foreach (Option option in (ReadOnlySpan<Option>)[this.models, this.width, this.context, this.batch, this.seconds, this.json, threads])
+        foreach (Option option in (ReadOnlySpan<Option>)[this.models, this.width, this.context, this.batch, this.seconds, this.json, threads, precision])
         {
             Add(option);
         }
@@ -49,7 +50,7 @@ internal sealed class BenchCommand : WeftCommand
             throw new InputException($"a batch of {batch} x {large.Context} bytes is too large; give a smaller --batch or --context");
         }
         using AtomicFile? file = given.GetValue(json) is string path ? AtomicFile.Create(path) : null; // refused before anything is measured
-        using Device device = Device.Open(given.GetValue(threads) ?? 0);
+        using Device device = OpenDevice(given.GetValue(threads) ?? 0, given.GetValue(precision));
         IReadOnlyList<Ceiling> ceilings = device.MeasureCeilings();
         Terminal.Out.WriteLine($"{Machine.Processor}; {device.Description}");
         Terminal.Out.WriteLine($"ceilings: {ProfileTable.Describe(ceilings)}");

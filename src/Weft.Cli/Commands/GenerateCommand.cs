@@ -24,6 +24,7 @@ internal sealed class GenerateCommand : WeftCommand
     private readonly Option<string?> state = Settings.Text("--state", "FILE", "start from a saved state rather than from nothing");
     private readonly Option<string?> saveState = Settings.Text("--save-state", "FILE", "save the state afterwards, prompt and generated text included");
     private readonly Option<int?> threads = Settings.Threads();
+    private readonly Option<Precision?> precision = Settings.Precision();
     private readonly Option<bool> profile = Settings.Profile("afterwards, beside the errors");
 
     public GenerateCommand(Terminal terminal) : base(terminal, "generate", "continue a text with a trained model",
@@ -33,7 +34,7 @@ internal sealed class GenerateCommand : WeftCommand
         new Example("weft generate run --state book.state --prompt \"In short, \"", "... and go on from there at once"))
     {
         Add(this.run);
-        foreach (Option option in (ReadOnlySpan<Option>)[this.prompt, this.tokens, this.temperature, topP, this.seed, this.state, saveState, threads, profile])
+        foreach (Option option in (ReadOnlySpan<Option>)[this.prompt, this.tokens, this.temperature, topP, this.seed, this.state, saveState, threads, precision, profile])
         {
             Add(option);
         }
@@ -51,7 +52,7 @@ internal sealed class GenerateCommand : WeftCommand
             Seed = (ulong)(given.GetValue(this.seed) ?? 0),
         };
         using Stream prompt = OpenPrompt(given.GetValue(this.prompt));
-        using Device device = Device.Open(given.GetValue(threads) ?? 0);
+        using Device device = OpenDevice(given.GetValue(threads) ?? 0, given.GetValue(precision));
         LanguageModel model = ModelFolder.Load(given.GetRequiredValue(this.run), device);
         SequenceState? state = given.GetValue(this.state) is string file ? LoadState(file, model) : null;
         using Generator generator = new(model, state);

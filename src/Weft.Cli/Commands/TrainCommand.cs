@@ -27,6 +27,7 @@ internal sealed class TrainCommand : WeftCommand
     private readonly Option<bool> sweep = Settings.Switch("--sweep", "find the learning rate first, by short trainings; takes about twice as long");
     private readonly Option<int?> seed = Settings.Seed("of the initial weights and the data's order");
     private readonly Option<int?> threads = Settings.Threads();
+    private readonly Option<Precision?> precision = Settings.Precision(", or the run's");
     private readonly Option<bool> profile = Settings.Profile("at the end");
 
     public TrainCommand(Terminal terminal) : base(terminal, "train", "train one model on files, into a folder",
@@ -37,7 +38,7 @@ internal sealed class TrainCommand : WeftCommand
         this.model.Required = true;
         output.Required = true;
         Add(this.files);
-        foreach (Option option in (ReadOnlySpan<Option>)[this.model, output, this.width, this.budget, this.context, this.batch, this.rate, this.schedule, this.sweep, this.seed, threads, this.profile])
+        foreach (Option option in (ReadOnlySpan<Option>)[this.model, output, this.width, this.budget, this.context, this.batch, this.rate, this.schedule, this.sweep, this.seed, threads, precision, this.profile])
         {
             Add(option);
         }
@@ -64,7 +65,7 @@ internal sealed class TrainCommand : WeftCommand
             Seed = seed,
         };
         using Corpus corpus = Corpus.Open(files);
-        using Device device = Device.Open(given.GetValue(threads) ?? 0);
+        using Device device = OpenDevice(given.GetValue(threads) ?? 0, given.GetValue(precision) ?? RunInfo.Read(path, config.Context)?.Options.Precision);
         Terminal.Out.WriteLine($"{corpus.Name}: {Human.Bytes(corpus.Length)}, {Human.Bytes(corpus.HeldOutLength)} of it held out");
         using TrainingRun run = Open(path, config, options, corpus, device, given.GetValue(this.sweep));
         Terminal.Out.WriteLine($"{config.Name}: {Human.Count(run.Model.ParameterCount())} parameters, budget {options.Budget}, rate {run.Trainer.Options.Rate:R}");

@@ -5,7 +5,7 @@ namespace Weft.Tensors.Cpu;
 
 public sealed unsafe partial class CpuDevice
 {
-    private static readonly int Lanes = Vector512.IsHardwareAccelerated ? 16 : Vector256.IsHardwareAccelerated ? 8 : 4;
+    private static readonly int Lanes = Isa.Vector512 ? 16 : Isa.Vector256 ? 8 : 4;
 
     private DeviceMemory? twiddles; // LaneFft's table, for transforms up to its number of nodes
     private int twiddleNodes;

@@ -7,16 +7,13 @@ public sealed unsafe partial class CpuDevice
         using Timed timed = Measure([a, b, bias, new(c, accumulate)]);
         int m = c.Shape.Rows, n = c.Shape.Columns, k = transposeA ? a.Shape.Rows : a.Shape.Columns;
         CountFlops(2L * m * n * k);
-        if (kernels != null && b.IsWeight && !transposeA && m <= Bf16Rows.MaxRows && k >= Bf16Pack.Block)
-        {
-            Bf16Rows.Run(Pool, m, n, k, a.Pointer, a.RowStride, Packed(b, transposeB, n, k), accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
-            return;
-        }
-
-        if (kernels != null && Bf16Gemm.Pays(m, n, k))
+        if (kernels != null && Bf16Gemm.Takes(m, n, k, b.IsWeight))
         {
             float* packed = Packed(b, transposeB, n, k);
-            Bf16Gemm.Run(Pool, kernels, transposeA, m, n, k, a.Pointer, a.RowStride, packed, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
+            if (m <= Bf16Rows.MaxRows && !transposeA)
+                Bf16Rows.Run(Pool, m, n, k, a.Pointer, a.RowStride, packed, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
+            else
+                Bf16Gemm.Run(Pool, kernels, transposeA, m, n, k, a.Pointer, a.RowStride, packed, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
             return;
         }
 

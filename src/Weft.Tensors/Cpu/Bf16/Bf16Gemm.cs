@@ -16,8 +16,12 @@ internal static unsafe class Bf16Gemm
     /// <summary>Columns that a task takes at least when rows are few, in panels: each cut packs A again.</summary>
     private const int FewPanels = 4;
 
-    /// <summary>Whether a product is worth converting: enough work for each number, and enough of it.</summary>
-    public static bool Pays(int m, int n, int k) => m > SmallGemm.DotRows && n >= 16 && k >= Bf16Pack.Block && (long)m * n * k >= 64 * 64 * 64;
+    /// <summary>
+    /// Whether a product is in bfloat16. With a weight that does not depend on the number of rows: a row has the same bits in a long
+    /// sequence and in a short one. Others are converted where there is enough work for each number.
+    /// </summary>
+    public static bool Takes(int m, int n, int k, bool isWeight) =>
+        n >= 16 && k >= 16 && (isWeight || (m >= 16 && k >= Bf16Pack.Block && (long)m * n * k >= 64 * 64 * 64));
 
     /// <summary>Float-sized lanes of op(B), packed whole.</summary>
     public static long PackedLanes(int n, int k) => (long)((n + Bf16Pack.Width - 1) / Bf16Pack.Width) * Bf16Pack.LanesOf(k) * Bf16Pack.Width;

@@ -111,7 +111,7 @@ internal unsafe struct Bf16Kernels
     private static Bf16Kernels* MakeAvx512()
     {
         const int rows = 14;
-        if (!CanEmit || !Processor.HasAvx512Bf16)
+        if (!CanEmit || !Isa.Machine.Has.Contains(IsaLevel.Avx512Bf16))
             return null;
         nint[]? entries = ExecutableMemory.Assemble([.. Enumerable.Range(0, 2 * rows).Select(i => (Action<Assembler>)(a => Dot(a, (i % rows) + 1, i >= rows)))]);
         if (entries is null)
@@ -233,7 +233,7 @@ internal unsafe struct Bf16Kernels
 
     private static Bf16Kernels* MakeAmx()
     {
-        if (!CanEmit || !Processor.HasAmxBf16 || !Processor.AllowAmx())
+        if (!CanEmit || !Isa.Machine.Has.Contains(IsaLevel.Amx) || !ExecutableMemory.AllowTiles())
             return null;
 
         // The palette, then for each of 8 tiles the bytes of a row (from byte 16 on) and the rows (from byte 48 on).
@@ -336,9 +336,9 @@ internal unsafe struct Bf16Kernels
 
     private static void Portable(int rows, Bf16Tile* tile)
     {
-        if (Vector512.IsHardwareAccelerated)
+        if (Isa.Vector512)
             Portable<Simd512, Vector512<float>>(rows, tile);
-        else if (Vector256.IsHardwareAccelerated)
+        else if (Isa.Vector256)
             Portable<Simd256, Vector256<float>>(rows, tile);
         else
             Portable<Simd128, Vector128<float>>(rows, tile);

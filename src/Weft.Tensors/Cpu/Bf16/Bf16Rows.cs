@@ -3,8 +3,8 @@ using System.Runtime.CompilerServices;
 namespace Weft.Tensors.Cpu;
 
 /// <summary>
-/// Products of up to four float32 rows with a packed bfloat16 matrix, C[m, n] = A[m, k] B[k, n] (+ C) (+ bias): decoding, which is bound by
-/// reading B. A is not rounded. Lanes are walked in memory order, one panel of 32 columns after the other.
+/// Products of up to four rows with a packed bfloat16 matrix, C[m, n] = A[m, k] B[k, n] (+ C) (+ bias): decoding, which is bound by
+/// reading B. Lanes are walked in memory order, one panel of 32 columns after the other. A is rounded as for more rows.
 /// </summary>
 internal static unsafe class Bf16Rows
 {
@@ -12,12 +12,34 @@ internal static unsafe class Bf16Rows
 
     public static void Run(WorkerPool pool, int m, int n, int k, float* a, nint lda, float* packedB, float beta, float* c, nint ldc, float* bias)
     {
-        var job = new Job { M = m, N = n, K = k, A = a, Lda = lda, B = packedB, C = c, Ldc = ldc, Bias = bias, Accumulate = beta != 0 };
+        float* rounded = pool.Scratch(pool.CurrentWorker, (nint)m * k, WorkerPool.GemmSlotA);
+        var round = new RoundJob { K = k, A = a, Lda = lda, Rounded = rounded };
+        pool.RunWide(ref round, m);
+        var job = new Job { M = m, N = n, K = k, A = rounded, Lda = k, B = packedB, C = c, Ldc = ldc, Bias = bias, Accumulate = beta != 0 };
         job.Panels = (n + Bf16Pack.Width - 1) / Bf16Pack.Width;
 
         // Items of 32 KB or more: a few microseconds.
         job.PanelsEach = Math.Max(1, (32 << 10) / (Bf16Pack.LanesOf(k) * Bf16Pack.Width * sizeof(float)));
         pool.RunWide(ref job, (job.Panels + job.PanelsEach - 1) / job.PanelsEach);
+    }
+
+    // An item a row.
+    private struct RoundJob : IWideJob
+    {
+        public int K;
+        public float* A, Rounded;
+        public nint Lda;
+
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
+        {
+            float* from = A + (index * Lda), to = Rounded + ((nint)index * K);
+            for (int p = 0; p < K; p += S.Count)
+            {
+                int n = Math.Min(S.Count, K - p);
+                V x = n == S.Count ? S.Load(from + p) : S.LoadPartial(from + p, n);
+                S.StorePartial(S.LowBf16(S.PairBf16(x, x)), to + p, n);
+            }
+        }
     }
 
     private struct Job : IWideJob
