@@ -78,8 +78,7 @@ public static class Evaluation
             }
 
             state.Clear();
-            Tensor logits = model.Forward(tape.Tokens(inputs, rows, time), state);
-            Ops.CrossEntropy(logits, tape.Tokens(targets, rows, time)).Get(losses);
+            model.Loss(tape.Tokens(inputs, rows, time), tape.Tokens(targets, rows, time), state).Get(losses);
             tape.Reset();
             foreach (float loss in losses)
             {

@@ -50,8 +50,7 @@ internal sealed class Learner : IDisposable
             Cut(windows[..bytes]);
             windows = windows[bytes..];
             state.Clear();
-            Tensor logits = model.Forward(tape.Tokens(inputs, micro, context), state);
-            Tensor losses = Ops.CrossEntropy(logits, tape.Tokens(targets, micro, context));
+            Tensor losses = model.Loss(tape.Tokens(inputs, micro, context), tape.Tokens(targets, micro, context), state);
             Tensor mean = Ops.Affine(Ops.Sum(losses), share);
             float part = mean.Scalar();
             if (!float.IsFinite(part))

@@ -10,6 +10,9 @@ namespace Weft.Cli.Commands;
 internal sealed class InfoCommand(Terminal terminal) : WeftCommand(terminal, "info", "the machine as weft sees it: threads, instruction set, memory",
     new Example("weft info", "threads, instruction set, memory, versions"))
 {
+    public override IReadOnlyList<string> Notes =>
+        ["WEFT_ISA=avx2 in the environment (or amx, avx512bf16, avx512, sse, neon) forces an instruction set, for comparison."];
+
     protected override int Run(ParseResult given)
     {
         using Device device = Device.Open();

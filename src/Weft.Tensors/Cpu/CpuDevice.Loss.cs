@@ -65,6 +65,17 @@ public sealed unsafe partial class CpuDevice
         Pool.RunWide(ref job, job.Blocks);
     }
 
+    private static void CheckTargets(Tokens targets, int vocabulary)
+    {
+        for (int i = 0; i < targets.Count; i++)
+        {
+            if (targets.Pointer[i] >= vocabulary)
+            {
+                throw new InputException($"target {targets.Pointer[i]} is outside the vocabulary of {vocabulary}");
+            }
+        }
+    }
+
     private struct CrossEntropyJob : IWideJob
     {
         private const int RowsEach = 16;
@@ -80,14 +91,7 @@ public sealed unsafe partial class CpuDevice
         public static CrossEntropyJob Of(Tensor logits, Tokens targets)
         {
             int columns = logits.Shape.Columns;
-            for (int i = 0; i < targets.Count; i++)
-            {
-                if (targets.Pointer[i] >= columns)
-                {
-                    throw new InputException($"target {targets.Pointer[i]} is outside the vocabulary of {columns}");
-                }
-            }
-
+            CheckTargets(targets, columns);
             return new CrossEntropyJob { Logits = logits.Pointer, Stride = logits.RowStride, Rows = logits.Shape.Rows, Columns = columns, Targets = targets.Pointer };
         }
 
