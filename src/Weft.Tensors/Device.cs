@@ -17,7 +17,10 @@ public abstract partial class Device : IDisposable
     private long flops;
 
     /// <summary>Opens the best device that there is, with <paramref name="threads"/> threads on the processor's side; 0: one for each core.</summary>
-    public static Device Open(int threads = 0) => new Cpu.CpuDevice(threads);
+    public static Device Open(int threads = 0, Precision precision = Precision.Float32) => new Cpu.CpuDevice(threads, precision);
+
+    /// <summary>The numbers that matrix products multiply.</summary>
+    public abstract Precision Precision { get; }
 
     /// <summary>What the device is, in a few words: for reports and error messages.</summary>
     public abstract string Description { get; }

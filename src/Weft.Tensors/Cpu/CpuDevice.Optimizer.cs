@@ -59,6 +59,7 @@ public sealed unsafe partial class CpuDevice
             Correct2 = (float)(1 / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step))),
         };
         Pool.RunWide(ref job, tiles.Count);
+        weight.Changed();
     }
 
     private struct AdamWJob : IWideJob

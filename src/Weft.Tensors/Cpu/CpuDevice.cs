@@ -7,9 +7,31 @@ namespace Weft.Tensors.Cpu;
 public sealed unsafe partial class CpuDevice : Device
 {
     /// <summary>Starts the device with <paramref name="threads"/> worker threads; 0: as many as the machine has processors.</summary>
-    public CpuDevice(int threads = 0) => Pool = new WorkerPool(threads <= 0 ? Environment.ProcessorCount : threads);
+    /// <remarks>Products in bfloat16 run on the best unit that there is.</remarks>
+    public CpuDevice(int threads = 0, Precision precision = Precision.Float32) : this(threads, precision, BestUnit) { }
 
+    internal CpuDevice(int threads, Precision precision, Bf16Unit unit)
+    {
+        Precision = precision;
+        if (precision == Precision.BFloat16)
+        {
+            Unit = Bf16Kernels.Of(unit) == null ? Bf16Unit.Portable : unit;
+            kernels = Bf16Kernels.Of(Unit);
+        }
+
+        Pool = new WorkerPool(threads <= 0 ? Environment.ProcessorCount : threads);
+    }
+
+    private readonly Bf16Kernels* kernels; // null: products are float32
     private DeviceMemory? shared;
+
+    /// <inheritdoc/>
+    public override Precision Precision { get; }
+
+    /// <summary>What multiplies bfloat16 numbers, where <see cref="Precision"/> asks for them.</summary>
+    internal Bf16Unit Unit { get; }
+
+    internal static Bf16Unit BestUnit => Processor.HasAmxBf16 ? Bf16Unit.Amx : Processor.HasFastAvx512Bf16 ? Bf16Unit.Avx512 : Bf16Unit.Portable;
 
     internal WorkerPool Pool { get; }
 
