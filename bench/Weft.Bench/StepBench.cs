@@ -16,7 +16,11 @@ internal static class Products
 internal sealed record Numbers(string Name, int WeightBytes, Func<int, Device> Open)
 {
     /// <summary>All there are, float32 first, the fastest last.</summary>
-    public static IReadOnlyList<Numbers> All { get; } = [new("float32", sizeof(float), threads => Device.Open(threads))];
+    public static IReadOnlyList<Numbers> All { get; } =
+    [
+        new("float32", sizeof(float), threads => Device.Open(threads)),
+        new("bf16", sizeof(float) / 2, threads => Device.Open(threads, Precision.BFloat16)),
+    ];
 }
 
 /// <summary>
