@@ -154,11 +154,27 @@ internal static unsafe class ProductBench
         }
     }
 
-    /// <summary>Each contestant's median time in milliseconds over rounds in which they take turns, after one round that is not counted.</summary>
+    /// <summary>
+    /// Each contestant's median time in milliseconds over rounds in which they take turns, after one round that is not counted. Every other
+    /// round goes backwards: each finds in the caches what its neighbour left, and so has a different one.
+    /// </summary>
     private static double[] Medians(int rounds, List<Action> contestants)
     {
-        double[][] times = [.. Enumerable.Range(0, rounds + 1).Select(_ => contestants.Select(Results.Time).ToArray())];
-        return [.. Enumerable.Range(0, contestants.Count).Select(i => Results.Median(times[1..].Select(t => t[i])))];
+        var times = contestants.ConvertAll(_ => new List<double>());
+        for (int round = -1; round < rounds; round++)
+        {
+            for (int turn = 0; turn < contestants.Count; turn++)
+            {
+                int contestant = round % 2 == 0 ? turn : contestants.Count - 1 - turn;
+                double time = Results.Time(contestants[contestant]);
+                if (round >= 0)
+                {
+                    times[contestant].Add(time);
+                }
+            }
+        }
+
+        return [.. times.Select(Results.Median)];
     }
 
     private static void Agree(Tensor ours, Tensor theirs, double tolerance)
