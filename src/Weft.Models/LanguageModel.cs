@@ -24,8 +24,13 @@ public sealed class LanguageModel : Module
         blocks = new ResidualBlock[config.Blocks.Count];
         for (int i = 0; i < blocks.Length; i++)
         {
-            blocks[i] = Contain($"blocks.{i}", new ResidualBlock(builder, BlockTable.Create(config.Blocks[i], i, builder), config.NormEpsilon));
+            builder.Path = $"blocks.{i}.mixer.";
+            Mixer mixer = BlockTable.Create(config.Blocks[i], i, builder);
+            builder.Path = $"blocks.{i}.";
+            blocks[i] = Contain($"blocks.{i}", new ResidualBlock(builder, mixer, config.NormEpsilon));
         }
+
+        builder.Path = "";
 
         finalNorm = Learn(builder, "norm.weight", new Shape(config.Width), Initial.Ones, decay: false);
         head = config.TieEmbeddings ? embedding : LearnLinear(builder, "head.weight", config.Vocabulary, config.Width);

@@ -21,7 +21,10 @@ internal sealed class Learner : IDisposable
     {
         (this.model, this.options, context) = (model, options, options.Context!.Value);
         micro = options.MicroBatch;
-        tape = new Tape(model.Device);
+        tape = new Tape(model.Device)
+        {
+            Use = new MemoryUse($"the activations of a step ({micro} x {context} tokens)", micro > 1 ? "a smaller batch, context or width" : "a smaller context or width"),
+        };
         state = model.NewState(micro);
         inputs = new int[micro * context];
         targets = new int[micro * context];
