@@ -96,7 +96,7 @@ internal sealed unsafe class OneDnn
 {
     private const int Float = 3, Any = 1, Rows = 3, Columns = 22; // dnnl_f32; dnnl_format_tag_any, ab, ba
     private const int Source = 1, Weights = 33, Destination = 17, From = 1, To = 17; // DNNL_ARG_
-    private const int QueryWeights = 131, QueryKernel = 8; // dnnl_query_weights_md, dnnl_query_impl_info_str
+    private const int QueryWeights = 131; // dnnl_query_weights_md
 
     private readonly nint library, engine, stream;
 
@@ -108,7 +108,17 @@ internal sealed unsafe class OneDnn
         engine = made;
         Check(((delegate* unmanaged<nint*, nint, uint, int>)Export("dnnl_stream_create"))(&made, engine, 1));
         stream = made;
+        Kernels = ((delegate* unmanaged<int>)Export("dnnl_get_effective_cpu_isa"))() switch
+        {
+            0x3e7 => "AMX",
+            0xe7 => "AVX-512 with bf16",
+            0x27 or 0x67 => "AVX-512",
+            _ => "less than AVX-512",
+        };
     }
+
+    /// <summary>The instructions that it found and uses.</summary>
+    public string Kernels { get; }
 
     public enum Type
     {
@@ -127,7 +137,7 @@ internal sealed unsafe class OneDnn
     /// C[m, n] = A[m, k] B[n, k]^T with A and B converted to the type and B packed as the library likes it, all before the time counts;
     /// C is float32. The memory given is held by what comes back.
     /// </summary>
-    public (Action Product, string Kernel) Prepacked(Type type, int m, int n, int k, float* a, float* b, float* c)
+    public Action Prepacked(Type type, int m, int n, int k, float* a, float* b, float* c)
     {
         // Handed out descriptors live as long as the process: it is a benchmark.
         nint source = Describe(m, k, (int)type, Rows), weights = Describe(k, n, (int)type, Any), destination = Describe(m, n, Float, Rows);
@@ -136,8 +146,6 @@ internal sealed unsafe class OneDnn
         Check(((delegate* unmanaged<nint*, nint, nint, nint, nint, int>)Export("dnnl_primitive_desc_create"))(&chosen, operation, 0, engine, 0));
         Check(((delegate* unmanaged<nint*, nint, int>)Export("dnnl_primitive_create"))(&made, chosen));
         nint primitive = made, packed = ((delegate* unmanaged<nint, int, int, nint>)Export("dnnl_primitive_desc_query_md"))(chosen, QueryWeights, 0);
-        nint kernel;
-        Check(((delegate* unmanaged<nint, int, int, nint*, int>)Export("dnnl_primitive_desc_query"))(chosen, QueryKernel, 0, &kernel));
         nint aPacked = Reorder(Describe(m, k, Float, Rows), a, source), bPacked = Reorder(Describe(k, n, Float, Columns), b, packed);
         Argument[] arguments =
         [
@@ -145,7 +153,7 @@ internal sealed unsafe class OneDnn
             new Argument { Name = Weights, Memory = bPacked },
             new Argument { Name = Destination, Memory = Memory(destination, c) },
         ];
-        return (() => Execute(primitive, arguments), Marshal.PtrToStringUTF8(kernel) ?? "");
+        return () => Execute(primitive, arguments);
     }
 
     /// <summary>Memory of another layout and type with the same values.</summary>

@@ -3,9 +3,6 @@ using Weft.Tensors.Cpu;
 
 namespace Weft.Bench;
 
-/// <summary>Makes what computes y[m, n] = x[m, k] weight[n, k]^T in bf16, with the weight packed beforehand; each call is one product.</summary>
-internal delegate Action Bf16Product(Device device, Tensor x, Tensor weight, Tensor y);
-
 /// <summary>Matrix products against the best native libraries, if they are here, and two threads against one.</summary>
 internal static unsafe class ProductBench
 {
@@ -18,14 +15,14 @@ internal static unsafe class ProductBench
     private static readonly int[] FewRows = [1, 2, 4, 5, 8, 12, 16, 32];
     private const int Outputs = 3072, Inputs = 768;
 
-    public static void Run(int rounds, Results results, Bf16Product? bf16 = null)
+    public static void Run(int rounds, Results results)
     {
         using CpuDevice one = new(1), two = new(2);
         List<OpenBlas> blas = OpenBlas.Load();
         OneDnn? dnn = OneDnn.Load();
         Console.WriteLine($"OpenBLAS's kernels: {(blas.Count == 0 ? "none" : string.Join(", ", blas.Select(b => b.Core)))}; GFLOP/s on one thread, medians of {rounds} interleaved rounds");
         Float32(one, two, blas, rounds, results);
-        Bf16(one, two, dnn, bf16, rounds, results);
+        Bf16(dnn, rounds, results);
         Few(one, two, blas, rounds, results);
     }
 
@@ -60,60 +57,37 @@ internal static unsafe class ProductBench
         }
     }
 
-    private static void Bf16(CpuDevice one, CpuDevice two, OneDnn? dnn, Bf16Product? bf16, int rounds, Results results)
+    /// <summary>A linear layer's product, its weight packed before: by oneDNN, and here on the first call for a weight.</summary>
+    private static void Bf16(OneDnn? dnn, int rounds, Results results)
     {
-        if (dnn is null && bf16 is null)
-        {
-            return;
-        }
-
+        using CpuDevice one = new(1, Precision.BFloat16), two = new(2, Precision.BFloat16);
+        Console.WriteLine($"bf16 on {one.Unit}{(dnn is null ? "" : $", oneDNN prepacked on {dnn.Kernels}")}");
         Console.WriteLine($"{"bf16 M,N,K",-18}{"Weft",8}{"oneDNN",8}{"over it",9}{"2 threads",11}");
-        string kernel = "";
         foreach ((int m, int n, int k) in Shapes)
         {
-            using Tensor a = Random(one, m, k, 1), b = Random(one, n, k, 2), c = one.Zeros(new Shape(m, n)), other = one.Zeros(new Shape(m, n));
+            using Tensor a = Random(one, m, k, 1), b = Random(one, n, k, 2).WithGrad(), pairB = Random(two, n, k, 2).WithGrad();
+            using Tensor c = one.Zeros(new Shape(m, n)), other = one.Zeros(new Shape(m, n));
             double flops = 2.0 * m * n * k / 1e6;
-            var contestants = new List<Action>();
+            List<Action> contestants =
+            [
+                () => one.MatMul(a, false, b, true, null, c, false),
+                () => two.MatMul(a, false, pairB, true, null, c, false),
+            ];
             if (dnn is not null)
             {
-                (Action product, kernel) = dnn.Prepacked(OneDnn.Type.BFloat16, m, n, k, a.Pointer, b.Pointer, other.Pointer);
-                contestants.Add(product);
-            }
-
-            if (bf16 is not null)
-            {
-                contestants.Add(bf16(one, a, b, c));
-                contestants.Add(bf16(two, a, b, c));
+                contestants.Add(dnn.Prepacked(OneDnn.Type.BFloat16, m, n, k, a.Pointer, b.Pointer, other.Pointer));
             }
 
             double[] times = Medians(rounds, contestants);
-            double? peer = dnn is null ? null : times[0], single = bf16 is null ? null : times[^2], pair = bf16 is null ? null : times[^1];
-            Console.WriteLine($"{$"{m},{n},{k}",-18}{flops / single,8:0}{flops / peer,8:0}{peer / single,9:0.00}{single / pair,11:0.00}");
-            if (single is { } mine)
+            double? peer = dnn is null ? null : times[2];
+            Console.WriteLine($"{$"{m},{n},{k}",-18}{flops / times[0],8:0}{flops / peer,8:0}{peer / times[0],9:0.00}{times[0] / times[1],10:0.00}x");
+            if (peer is { } theirs)
             {
-                if (peer is { } theirs)
-                {
-                    Agree(c, other, 2e-2);
-                    results.Add($"bf16 product {m},{n},{k} over oneDNN prepacked, one thread", theirs / mine, "x", 1.2);
-                }
-
-                results.Add($"bf16 product {m},{n},{k}, two threads over one", mine / pair!.Value, "x", 1.8);
-            }
-            else
-            {
-                one.MatMul(a, false, b, true, null, c, false);
                 Agree(c, other, 2e-2);
+                results.Add($"bf16 product {m},{n},{k} over oneDNN prepacked, one thread", theirs / times[0], "x", 1.2);
             }
 
-            if (peer is { } packed)
-            {
-                results.Add($"bf16 product {m},{n},{k} of oneDNN prepacked, one thread", flops / packed, "GFLOP/s");
-            }
-        }
-
-        if (dnn is not null)
-        {
-            Console.WriteLine($"oneDNN's kernel: {kernel}");
+            results.Add($"bf16 product {m},{n},{k}, two threads over one", times[0] / times[1], "x", 1.8);
         }
     }
 
