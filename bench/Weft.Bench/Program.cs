@@ -41,6 +41,8 @@ RootCommand root = new("Benchmarks of Weft: ratios taken in one run. Times nothi
         DefinitionBench.Run(device, given.GetValue(names)!, given.GetValue(tokens), given.GetValue(rounds), results), names, tokens, rounds),
     OnDevice("length", "every mixer's time and state per token after 1k and after 256k tokens", (device, given, results) =>
         LengthBench.Run(device, given.GetValue(names)!, given.GetValue(width), results), names, width),
+    Command("products", "matrix products against OpenBLAS and oneDNN where they are installed, and two threads against one", (_, given, results) =>
+        ProductBench.Run(given.GetValue(rounds), results), rounds),
 };
 Measures(root, (given, results) =>
 {
