@@ -25,9 +25,9 @@ internal abstract class WeftCommand : Command
     protected Terminal Terminal { get; }
 
     /// <summary>Opens the device; what a person should know of it goes to standard error.</summary>
-    protected Device OpenDevice(int threads)
+    protected Device OpenDevice(int threads, Precision? precision)
     {
-        Device device = Device.Open(threads);
+        Device device = Device.Open(threads, precision ?? Device.FastestPrecision);
         if (device.Notice is string notice)
         {
             Terminal.Error.WriteLine($"weft: {notice}");

@@ -9,15 +9,19 @@ namespace Weft.Tensors;
 /// Conventions of all kernels: shapes have been checked by the caller; "rows" are runs of the last dimension and may be strided;
 /// outputs are contiguous unless said otherwise; <c>accumulate</c> (or a <see cref="GradTarget"/>) says whether to add to the
 /// destination or to overwrite it. A kernel that multiplies and adds counts its work with <see cref="CountFlops"/>: two per
-/// multiply-add of products, convolutions, attention and recurrences; elementwise work is not counted.
+/// multiply-add of products, convolutions, attention and recurrences; elementwise work is not counted. It begins with
+/// <see cref="Measure"/>, which is told its operands.
 /// Results do not depend on timing: the same inputs and thread count give the same bits.
 /// </remarks>
 public abstract partial class Device : IDisposable
 {
     private long flops;
 
-    /// <summary>Opens the best device that there is, with <paramref name="threads"/> threads on the processor's side; 0: one for each core.</summary>
+    /// <summary>Opens the best device that there is, with <paramref name="threads"/> threads on the processor's side (0: one for each core) and products of <paramref name="precision"/>.</summary>
     public static Device Open(int threads = 0, Precision precision = Precision.Float32) => new Cpu.CpuDevice(threads, precision);
+
+    /// <summary>What is fastest here: bfloat16 where the processor has instructions for it that outrun float32's, else float32.</summary>
+    public static Precision FastestPrecision => Cpu.CpuDevice.BestUnit == Cpu.Bf16Unit.Portable ? Precision.Float32 : Precision.BFloat16;
 
     /// <summary>The numbers that matrix products multiply.</summary>
     public abstract Precision Precision { get; }
@@ -48,6 +52,12 @@ public abstract partial class Device : IDisposable
     /// such as a filter's values, and so is part of no sequence's cost.
     /// </summary>
     public void ForgetFlopsSince(long before) => Interlocked.Exchange(ref flops, before);
+
+    /// <summary>
+    /// Measures what the machine can do, in about a third of a second. The first of each kind is what kernels are held against:
+    /// multiply-adds in registers, and reading memory.
+    /// </summary>
+    public abstract IReadOnlyList<Ceiling> MeasureCeilings();
 
     /// <summary>A tensor that owns its memory, filled with zeros.</summary>
     /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>

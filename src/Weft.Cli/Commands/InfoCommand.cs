@@ -21,6 +21,7 @@ internal sealed class InfoCommand(Terminal terminal) : WeftCommand(terminal, "in
             ("weft", typeof(InfoCommand).Assembly.GetName().Version!.ToString(3)),
             ("device", device.Description),
             ("vectors", device.Instructions),
+            ("products", $"{Device.FastestPrecision.Word()} unless --precision says otherwise"),
             ("processor", $"{Machine.Processor}, {Environment.ProcessorCount} logical cores"),
             ("memory", Human.Bytes(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes)),
             ("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}"),

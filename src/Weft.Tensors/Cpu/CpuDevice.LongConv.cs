@@ -12,6 +12,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void LongConv(in LongConvInputs inputs, Tensor y)
     {
+        using Timed timed = Measure([inputs.X, inputs.Kernel, inputs.Skip, Operand.Tokens(inputs.Past.Values, inputs.Past.Length), y]);
         var frame = new LongConvFrame(inputs, Twiddles(inputs.Plan.Block));
         LongConvPlan plan = frame.Plan;
         (int from, int to) = plan.Transformed;
@@ -33,6 +34,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void LongConvBackward(in LongConvInputs inputs, Tensor dy, GradTarget dx, GradTarget dkernel, GradTarget dskip, GradTarget dpast)
     {
+        using Timed timed = Measure([inputs.X, inputs.Kernel, inputs.Skip, Operand.Tokens(inputs.Past.Values, inputs.Past.Length), dy, dx, dkernel, dskip, dpast]);
         if (dpast is { Tensor: { } past, Accumulate: false })
         {
             Fill(past, 0); // rows that are none of the past's

@@ -9,6 +9,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void Rope(Tensor x, in RopeOptions options, bool inverse, Tensor y, bool accumulate)
     {
+        using Timed timed = Measure([x, new(y, accumulate)]);
         RopeTable table = RopeTableOf(options.Theta, options.Rotary);
         int time = x.Shape[1];
         long firstTile = options.Position / RopeTable.Positions;

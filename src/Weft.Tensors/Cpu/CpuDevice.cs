@@ -32,7 +32,7 @@ public sealed unsafe partial class CpuDevice : Device
     /// <summary>What multiplies bfloat16 numbers, where <see cref="Precision"/> asks for them.</summary>
     internal Bf16Unit Unit { get; }
 
-    internal static Bf16Unit BestUnit => Isa.Level == IsaLevel.Amx ? Bf16Unit.Amx : Isa.Level == IsaLevel.Avx512Bf16 ? Bf16Unit.Avx512 : Bf16Unit.Portable;
+    internal static Bf16Unit BestUnit => Isa.Level switch { IsaLevel.Amx => Bf16Unit.Amx, IsaLevel.Avx512Bf16 => Bf16Unit.Avx512, _ => Bf16Unit.Portable };
 
     internal WorkerPool Pool { get; }
 
@@ -46,10 +46,11 @@ public sealed unsafe partial class CpuDevice : Device
     public override string Instructions => Isa.Describe();
 
     /// <inheritdoc/>
-    public override string? Notice => Isa.Notice;
+    public override string? Notice => Isa.Notice ?? (Precision == Precision.BFloat16 && Unit == Bf16Unit.Portable
+        ? "this processor has no fast instructions for bf16: products in bf16 run slower than with --precision float32" : null);
 
     /// <inheritdoc/>
-    public override string Description => $"CPU, {Threads} {(Threads == 1 ? "thread" : "threads")}, {InstructionSet}";
+    public override string Description => $"CPU, {Threads} {(Threads == 1 ? "thread" : "threads")}, {InstructionSet}{(Precision == Precision.BFloat16 ? $", products in bf16" : "")}";
 
     /// <inheritdoc/>
     public override void Synchronize() { }
