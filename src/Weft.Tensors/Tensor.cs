@@ -98,7 +98,7 @@ public sealed class Tensor : IDisposable
         {
             if (owned is not null)
             {
-                grad = Device.Zeros(Shape); // a weight's gradient stays and accumulates until it is cleared
+                grad = Device.Zeros(Shape, owned.Use with { What = $"the gradient of {owned.Use.What ?? "a tensor"}" }); // a weight's gradient stays and accumulates until it is cleared
             }
             else
             {

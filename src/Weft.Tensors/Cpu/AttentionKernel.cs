@@ -15,8 +15,8 @@ internal static unsafe class AttentionKernel
     /// </summary>
     public static void SoftmaxColumns(float* s, int rows, int columns, float* max, float* sum, float* rescale)
     {
-        if (Vector512.IsHardwareAccelerated) SoftmaxColumns<Simd512, Vector512<float>>(s, rows, columns, max, sum, rescale);
-        else if (Vector256.IsHardwareAccelerated) SoftmaxColumns<Simd256, Vector256<float>>(s, rows, columns, max, sum, rescale);
+        if (Isa.Vector512) SoftmaxColumns<Simd512, Vector512<float>>(s, rows, columns, max, sum, rescale);
+        else if (Isa.Vector256) SoftmaxColumns<Simd256, Vector256<float>>(s, rows, columns, max, sum, rescale);
         else SoftmaxColumns<Simd128, Vector128<float>>(s, rows, columns, max, sum, rescale);
     }
 
@@ -53,8 +53,8 @@ internal static unsafe class AttentionKernel
     /// </summary>
     public static void Scores(int keyHeads, int group, int headDim, float scale, float* q, float* keys, nint stride, int rows, float* s, int sStride)
     {
-        if (Vector512.IsHardwareAccelerated) Scores<Simd512, Vector512<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
-        else if (Vector256.IsHardwareAccelerated) Scores<Simd256, Vector256<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
+        if (Isa.Vector512) Scores<Simd512, Vector512<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
+        else if (Isa.Vector256) Scores<Simd256, Vector256<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
         else Scores<Simd128, Vector128<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
     }
 
@@ -90,8 +90,8 @@ internal static unsafe class AttentionKernel
     /// <summary>Adds p v of each head: y[h * yStride] += sum over rows of s[h * sStride + row] times the row's values; in the order of <see cref="Scores"/>.</summary>
     public static void AddValues(int keyHeads, int group, int headDim, float* s, int sStride, float* values, nint stride, int rows, float* y, int yStride)
     {
-        if (Vector512.IsHardwareAccelerated) AddValues<Simd512, Vector512<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
-        else if (Vector256.IsHardwareAccelerated) AddValues<Simd256, Vector256<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
+        if (Isa.Vector512) AddValues<Simd512, Vector512<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
+        else if (Isa.Vector256) AddValues<Simd256, Vector256<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
         else AddValues<Simd128, Vector128<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
     }
 
@@ -124,8 +124,8 @@ internal static unsafe class AttentionKernel
 
     /// <summary>s[i] = e^(s[i] - max); returns the sum.</summary>
     public static float ExpSum(float* s, int n, float max) =>
-        Vector512.IsHardwareAccelerated ? ExpSum<Simd512, Vector512<float>>(s, n, max) :
-        Vector256.IsHardwareAccelerated ? ExpSum<Simd256, Vector256<float>>(s, n, max) : ExpSum<Simd128, Vector128<float>>(s, n, max);
+        Isa.Vector512 ? ExpSum<Simd512, Vector512<float>>(s, n, max) :
+        Isa.Vector256 ? ExpSum<Simd256, Vector256<float>>(s, n, max) : ExpSum<Simd128, Vector128<float>>(s, n, max);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static float ExpSum<S, V>(float* s, int n, float max) where S : struct, ISimd<V> where V : unmanaged
@@ -155,8 +155,8 @@ internal static unsafe class AttentionKernel
     /// </summary>
     public static void ScoreGradients(float* s, float* d, int columns, float logSum, float delta)
     {
-        if (Vector512.IsHardwareAccelerated) ScoreGradients<Simd512, Vector512<float>>(s, d, columns, logSum, delta);
-        else if (Vector256.IsHardwareAccelerated) ScoreGradients<Simd256, Vector256<float>>(s, d, columns, logSum, delta);
+        if (Isa.Vector512) ScoreGradients<Simd512, Vector512<float>>(s, d, columns, logSum, delta);
+        else if (Isa.Vector256) ScoreGradients<Simd256, Vector256<float>>(s, d, columns, logSum, delta);
         else ScoreGradients<Simd128, Vector128<float>>(s, d, columns, logSum, delta);
     }
 
@@ -178,8 +178,8 @@ internal static unsafe class AttentionKernel
     /// </summary>
     public static void AddBias(float* s, int rows, int columns, float* row, float* column)
     {
-        if (Vector512.IsHardwareAccelerated) AddBias<Simd512, Vector512<float>>(s, rows, columns, row, column);
-        else if (Vector256.IsHardwareAccelerated) AddBias<Simd256, Vector256<float>>(s, rows, columns, row, column);
+        if (Isa.Vector512) AddBias<Simd512, Vector512<float>>(s, rows, columns, row, column);
+        else if (Isa.Vector256) AddBias<Simd256, Vector256<float>>(s, rows, columns, row, column);
         else AddBias<Simd128, Vector128<float>>(s, rows, columns, row, column);
     }
 

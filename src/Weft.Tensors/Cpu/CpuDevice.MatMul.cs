@@ -4,12 +4,16 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor? bias, Tensor c, bool accumulate)
     {
+        using Timed timed = Measure([a, b, bias, new(c, accumulate)]);
         int m = c.Shape.Rows, n = c.Shape.Columns, k = transposeA ? a.Shape.Rows : a.Shape.Columns;
         CountFlops(2L * m * n * k);
-        if (kernels != null && Bf16Gemm.Pays(m, n, k))
+        if (kernels != null && Bf16Gemm.Takes(m, n, k, b.IsWeight))
         {
             float* packed = Packed(b, transposeB, n, k);
-            Bf16Gemm.Run(Pool, kernels, transposeA, m, n, k, a.Pointer, a.RowStride, packed, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
+            if (m <= Bf16Rows.MaxRows && !transposeA)
+                Bf16Rows.Run(Pool, m, n, k, a.Pointer, a.RowStride, packed, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
+            else
+                Bf16Gemm.Run(Pool, kernels, transposeA, m, n, k, a.Pointer, a.RowStride, packed, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
             return;
         }
 
@@ -39,6 +43,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void BatchedMatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)
     {
+        using Timed timed = Measure([a, b, new(c, accumulate)]);
         int m = c.Shape[^2], n = c.Shape[^1], k = a.Shape[transposeA ? ^2 : ^1];
         int batch = (int)(c.Shape.Count / Math.Max(1, (long)m * n));
         BatchedJob job = new()

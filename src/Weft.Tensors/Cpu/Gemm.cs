@@ -53,9 +53,9 @@ internal static unsafe class Gemm
         bool narrow = m <= SmallGemm.DotRows || (n <= SmallGemm.DotRows && transB) || (long)m * n * k <= SmallWork;
         if (narrow && !(transA && transB))
             RunUnpacked(pool, ref args);
-        else if (Vector512.IsHardwareAccelerated)
+        else if (Isa.Vector512)
             RunPacked<Simd512, Vector512<float>>(pool, ref args, GemmKernel.MaxRows);
-        else if (Vector256.IsHardwareAccelerated)
+        else if (Isa.Vector256)
             RunPacked<Simd256, Vector256<float>>(pool, ref args, 6);
         else
             RunPacked<Simd128, Vector128<float>>(pool, ref args, AdvSimd.IsSupported ? GemmKernel.MaxRows : 6);

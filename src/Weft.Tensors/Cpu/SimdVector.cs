@@ -7,7 +7,7 @@ namespace Weft.Tensors.Cpu;
 
 /// <summary>
 /// The vector operations of the CPU kernels, so that one text serves every width: a kernel is generic in (S, V), is compiled once per width
-/// with every call inlined, and is entered through a test of <c>VectorNNN.IsHardwareAccelerated</c>, which the JIT folds.
+/// with every call inlined, and is entered through a test of <see cref="Isa.Vector512"/> and <see cref="Isa.Vector256"/>, which the JIT folds.
 /// </summary>
 /// <typeparam name="V">The vector: <see cref="Vector512{T}"/>, <see cref="Vector256{T}"/> or <see cref="Vector128{T}"/> of float.</typeparam>
 internal unsafe interface ISimd<V> where V : unmanaged

@@ -24,16 +24,16 @@ internal static unsafe class SmallGemm
     /// <summary>A[m, k] B[k, n].</summary>
     public static void NN(int m, int n, int k, float* a, nint lda, float* b, nint ldb, float* c, nint ldc, float beta, float alpha = 1)
     {
-        if (Vector512.IsHardwareAccelerated) Product<Simd512, Vector512<float>, ByRows>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha, RowsByRows);
-        else if (Vector256.IsHardwareAccelerated) Product<Simd256, Vector256<float>, ByRows>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha, 6);
+        if (Isa.Vector512) Product<Simd512, Vector512<float>, ByRows>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha, RowsByRows);
+        else if (Isa.Vector256) Product<Simd256, Vector256<float>, ByRows>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha, 6);
         else Product<Simd128, Vector128<float>, ByRows>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha, 6);
     }
 
     /// <summary>A[k, m]^T B[k, n].</summary>
     public static void TN(int m, int n, int k, float* a, nint lda, float* b, nint ldb, float* c, nint ldc, float beta, float alpha = 1)
     {
-        if (Vector512.IsHardwareAccelerated) Product<Simd512, Vector512<float>, ByColumns>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha, GemmKernel.MaxRows);
-        else if (Vector256.IsHardwareAccelerated) Product<Simd256, Vector256<float>, ByColumns>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha, 6);
+        if (Isa.Vector512) Product<Simd512, Vector512<float>, ByColumns>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha, GemmKernel.MaxRows);
+        else if (Isa.Vector256) Product<Simd256, Vector256<float>, ByColumns>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha, 6);
         else Product<Simd128, Vector128<float>, ByColumns>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha, 6);
     }
 
@@ -56,8 +56,8 @@ internal static unsafe class SmallGemm
     /// <summary>A[m, k] B[n, k]^T as dot products along the rows: best where A or B has few rows, since it reads both once and moves nothing.</summary>
     internal static void Dots(int m, int n, int k, float* a, nint lda, float* b, nint ldb, float* c, nint ldc, float beta, float alpha = 1)
     {
-        if (Vector512.IsHardwareAccelerated) Dots<Simd512, Vector512<float>>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha);
-        else if (Vector256.IsHardwareAccelerated) Dots<Simd256, Vector256<float>>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha);
+        if (Isa.Vector512) Dots<Simd512, Vector512<float>>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha);
+        else if (Isa.Vector256) Dots<Simd256, Vector256<float>>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha);
         else Dots<Simd128, Vector128<float>>(m, n, k, a, lda, b, ldb, c, ldc, beta, alpha);
     }
 

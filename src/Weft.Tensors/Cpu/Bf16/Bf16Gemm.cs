@@ -16,8 +16,12 @@ internal static unsafe class Bf16Gemm
     /// <summary>Columns that a task takes at least when rows are few, in panels: each cut packs A again.</summary>
     private const int FewPanels = 4;
 
-    /// <summary>Whether a product is worth converting: enough work for each number, and enough of it.</summary>
-    public static bool Pays(int m, int n, int k) => m > SmallGemm.DotRows && n >= 16 && k >= Bf16Pack.Block && (long)m * n * k >= 64 * 64 * 64;
+    /// <summary>
+    /// Whether a product is in bfloat16. With a weight that does not depend on the number of rows: a row has the same bits in a long
+    /// sequence and in a short one. Others are converted where there is enough work for each number.
+    /// </summary>
+    public static bool Takes(int m, int n, int k, bool isWeight) =>
+        n >= 16 && k >= 16 && (isWeight || (m >= 16 && k >= Bf16Pack.Block && (long)m * n * k >= 64 * 64 * 64));
 
     /// <summary>Float-sized lanes of op(B), packed whole.</summary>
     public static long PackedLanes(int n, int k) => (long)((n + Bf16Pack.Width - 1) / Bf16Pack.Width) * Bf16Pack.LanesOf(k) * Bf16Pack.Width;
@@ -26,7 +30,7 @@ internal static unsafe class Bf16Gemm
     public static void Pack(WorkerPool pool, bool transB, int n, int k, float* b, nint ldb, float* target)
     {
         var job = new PackJob { TransB = transB, N = n, K = k, B = b, Ldb = ldb, Target = target };
-        pool.RunWide(ref job, (n + Bf16Pack.Width - 1) / Bf16Pack.Width);
+        pool.RunWide(ref job, (n + PackJob.Columns - 1) / PackJob.Columns);
     }
 
     private struct PackJob : IWideJob
@@ -36,14 +40,17 @@ internal static unsafe class Bf16Gemm
         public float* B, Target;
         public nint Ldb;
 
+        /// <summary>Columns of an item: long runs of a row.</summary>
+        public const int Columns = 4 * Bf16Pack.Width;
+
         public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
-            int j = index * Bf16Pack.Width, columns = Math.Min(Bf16Pack.Width, N - j);
-            float* to = Target + ((nint)j * Bf16Pack.LanesOf(K));
-            if (TransB)
-                Bf16Pack.PanelTransposed<S, V>(columns, K, B + (j * Ldb), Ldb, to);
+            int end = Math.Min(N, (index + 1) * Columns), j = index * Columns, lanes = Bf16Pack.LanesOf(K);
+            if (!TransB)
+                Bf16Pack.Panels<S, V>(end - j, K, B + j, Ldb, Target + ((nint)j * lanes));
             else
-                Bf16Pack.Panel<S, V>(columns, K, B + j, Ldb, to);
+                for (; j < end; j += Bf16Pack.Width)
+                    Bf16Pack.PanelTransposed<S, V>(Math.Min(Bf16Pack.Width, end - j), K, B + (j * Ldb), Ldb, Target + ((nint)j * lanes));
         }
     }
 
@@ -51,7 +58,8 @@ internal static unsafe class Bf16Gemm
     public static void Run(WorkerPool pool, Bf16Kernels* kernels, bool transA, int m, int n, int k,
         float* a, nint lda, float* packedB, float beta, float* c, nint ldc, float* bias = null)
     {
-        int stride = Bf16Pack.StrideOf(k), block = kernels->MaxRows;
+        int blocks = Bf16Pack.LanesOf(k) / Bf16Pack.Lanes, height = kernels->MaxRows;
+        int chunks = ((blocks * Bf16Pack.Lanes) + kernels->MaxLanes - 1) / kernels->MaxLanes;
         var job = new ProductJob
         {
             Kernels = kernels,
@@ -66,16 +74,17 @@ internal static unsafe class Bf16Gemm
             Ldc = ldc,
             Bias = bias,
             Accumulate = beta != 0,
-            Stride = stride,
-            RowPanels = (m + block - 1) / block,
+            Lanes = blocks * Bf16Pack.Lanes,
+            Depth = (blocks + chunks - 1) / chunks * Bf16Pack.Lanes,
+            RowPanels = (m + height - 1) / height,
             ColPanels = (n + Bf16Pack.Width - 1) / Bf16Pack.Width,
         };
-        int wanted = pool.Workers == 1 ? 1 : 4 * pool.Workers, most = Math.Max(2, PackedA / (block * stride * sizeof(float)));
+        int wanted = pool.Workers == 1 ? 1 : 4 * pool.Workers, most = Math.Max(2, PackedA / (height * job.Depth * sizeof(float)));
         int panels = Math.Clamp(job.RowPanels / wanted, 2, most);
         job.RowTasks = (job.RowPanels + panels - 1) / panels;
         job.ColTasks = Math.Clamp((wanted + job.RowTasks - 1) / job.RowTasks, 1, Math.Max(1, job.ColPanels / FewPanels));
-        int taskRows = ((job.RowPanels + job.RowTasks - 1) / job.RowTasks) * block;
-        job.ScratchA = pool.ScratchTable((nint)taskRows * stride, WorkerPool.GemmSlotA);
+        int taskPanels = (job.RowPanels + job.RowTasks - 1) / job.RowTasks;
+        job.ScratchA = pool.ScratchTable((((nint)taskPanels * height) + 31) * job.Depth, WorkerPool.GemmSlotA);
         pool.RunWide(ref job, job.RowTasks * job.ColTasks);
     }
 
@@ -83,7 +92,7 @@ internal static unsafe class Bf16Gemm
     {
         public Bf16Kernels* Kernels;
         public bool TransA, Accumulate;
-        public int M, N, K, Stride, RowPanels, ColPanels, RowTasks, ColTasks;
+        public int M, N, K, Lanes, Depth, RowPanels, ColPanels, RowTasks, ColTasks;
         public float* A, B, C, Bias;
         public nint Lda, Ldc;
         public float** ScratchA;
@@ -98,54 +107,82 @@ internal static unsafe class Bf16Gemm
             int rowTask = index / ColTasks, colTask = index % ColTasks;
             int i0 = Cut(RowPanels, RowTasks, rowTask), i1 = Cut(RowPanels, RowTasks, rowTask + 1);
             int j0 = Cut(ColPanels, ColTasks, colTask), j1 = Cut(ColPanels, ColTasks, colTask + 1);
-            int row0 = RowOf(i0), rows = RowOf(i1) - row0, column0 = j0 * Bf16Pack.Width, columns = Math.Min(N, j1 * Bf16Pack.Width) - column0;
-            float* packedA = ScratchA[worker];
-            if (TransA)
-                Bf16Pack.RowsTransposed<S, V>(rows, K, A + row0, Lda, packedA, Stride);
-            else
-                Bf16Pack.Rows<S, V>(rows, K, A + (row0 * Lda), Lda, packedA, Stride);
+            int column0 = j0 * Bf16Pack.Width, columns = Math.Min(N, j1 * Bf16Pack.Width) - column0;
             if (Bias != null)
             {
-                for (int i = row0; i < row0 + rows; i++)
+                for (int i = RowOf(i0); i < RowOf(i1); i++)
                     new ReadOnlySpan<float>(Bias + column0, columns).CopyTo(new Span<float>(C + (i * Ldc) + column0, columns));
             }
 
-            Multiply(packedA, row0, i0, i1, j0, j1);
+            for (int q = 0; q < Lanes; q += Depth)
+            {
+                Pack<S, V>(q, i0, i1, ScratchA[worker]);
+                Multiply(q, ScratchA[worker], i0, i1, j0, j1);
+            }
+        }
+
+        private readonly bool ByLanes => TransA && Kernels->TakesLanes;
+
+        // Lanes of A by columns: an odd number of cache lines apart, lest they share few cache sets.
+        private readonly nint StrideOf(int i0, int i1) => ((((RowOf(i1) - RowOf(i0)) + 15) / 16) | 1) * 16;
+
+        private readonly float* PanelAt(float* packedA, int i0, int i1, int panel) =>
+            packedA + (ByLanes ? RowOf(panel) - RowOf(i0) : (nint)(panel - i0) * Kernels->MaxRows * Depth);
+
+        // Row panels of A, lanes from q on.
+        private readonly void Pack<S, V>(int q, int i0, int i1, float* packedA) where S : struct, ISimd<V> where V : unmanaged
+        {
+            int k = Math.Min(2 * Depth, K - (2 * q)), row0 = RowOf(i0);
+            if (ByLanes)
+            {
+                Bf16Pack.RowLanes<S, V>(RowOf(i1) - row0, k, A + row0 + (2 * q * Lda), Lda, packedA, StrideOf(i0, i1));
+                return;
+            }
+
+            int block = TransA ? Bf16Pack.Block : k;
+            for (int p = 0; p < k; p += block) // blocks of k outside where A lies by columns: long runs of a row
+            {
+                for (int panel = i0; panel < i1; panel++)
+                {
+                    int row = RowOf(panel), rows = RowOf(panel + 1) - row, height = Kernels->PadsRows ? Kernels->MaxRows : rows;
+                    float* to = PanelAt(packedA, i0, i1, panel);
+                    if (TransA)
+                        Bf16Pack.RowBlockTransposed<S, V>(rows, Math.Min(block, k - p), A + row + (((2 * q) + p) * Lda), Lda, to + ((nint)(p / 2) * height));
+                    else
+                        Bf16Pack.RowPanel<S, V>(rows, height, k, A + (row * Lda) + (2 * q), Lda, to);
+                }
+            }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Multiply(float* packedA, int row0, int i0, int i1, int j0, int j1)
+        private readonly void Multiply(int q, float* packedA, int i0, int i1, int j0, int j1)
         {
             const int side = Bf16Pack.Width;
             float* edge = stackalloc float[side * side];
-            int lanes = Bf16Pack.LanesOf(K), chunks = (lanes + Kernels->MaxLanes - 1) / Kernels->MaxLanes;
-            int depth = (((lanes / Bf16Pack.Lanes) + chunks - 1) / chunks) * Bf16Pack.Lanes;
+            nint strideA = StrideOf(i0, i1) * sizeof(float);
+            bool add = q > 0 || Accumulate || Bias != null;
             Kernels->Begin();
-            for (int q = 0; q < lanes; q += depth)
+            for (int panel = j0; panel < j1; panel++)
             {
-                bool add = q > 0 || Accumulate || Bias != null;
-                for (int panel = j0; panel < j1; panel++)
+                int j = panel * side, columns = Math.Min(side, N - j);
+                for (int rowPanel = i0; rowPanel < i1; rowPanel++)
                 {
-                    int j = panel * side, columns = Math.Min(side, N - j);
-                    for (int rowPanel = i0; rowPanel < i1; rowPanel++)
+                    int i = RowOf(rowPanel), rows = RowOf(rowPanel + 1) - i;
+                    float* c = C + (i * Ldc) + j;
+                    bool whole = columns == side && (rows == Kernels->MaxRows || !Kernels->PadsRows);
+                    Bf16Tile tile = new()
                     {
-                        int i = RowOf(rowPanel), rows = RowOf(rowPanel + 1) - i;
-                        float* c = C + (i * Ldc) + j;
-                        bool whole = columns == side && (rows == Kernels->MaxRows || !Kernels->PadsRows);
-                        Bf16Tile tile = new()
-                        {
-                            A = packedA + ((nint)(i - row0) * Stride) + q,
-                            StrideA = Stride * sizeof(float),
-                            B = B + (((nint)panel * lanes) + q) * side,
-                            C = whole ? c : edge,
-                            StrideC = (whole ? Ldc : side) * sizeof(float),
-                            Lanes = Math.Min(depth, lanes - q),
-                            Accumulate = add && whole ? 1 : 0,
-                        };
-                        Kernels->Run(rows, &tile);
-                        if (!whole)
-                            PutEdge(edge, c, rows, columns, add);
-                    }
+                        A = PanelAt(packedA, i0, i1, rowPanel),
+                        StrideA = strideA,
+                        B = B + (((nint)panel * Lanes) + q) * side,
+                        C = whole ? c : edge,
+                        StrideC = (whole ? Ldc : side) * sizeof(float),
+                        Lanes = Math.Min(Depth, Lanes - q),
+                        Accumulate = add && whole ? 1 : 0,
+                    };
+                    Kernels->Run(rows, TransA, &tile);
+                    if (!whole)
+                        PutEdge(edge, c, rows, columns, add);
                 }
             }
 

@@ -23,11 +23,11 @@ internal enum Bf16Unit
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct Bf16Tile
 {
-    /// <summary>Packed rows of A, <see cref="StrideA"/> bytes apart.</summary>
+    /// <summary>A packed panel of A: [blocks of 16 lanes][rows][16]; where it lay by columns and the kernels take it so, [lanes][rows], lanes <see cref="StrideA"/> bytes apart.</summary>
     public float* A;
     public nint StrideA;
 
-    /// <summary>A packed panel of B.</summary>
+    /// <summary>A packed panel of B: [lanes][32].</summary>
     public float* B;
 
     /// <summary>C, rows <see cref="StrideC"/> bytes apart.</summary>
@@ -50,7 +50,7 @@ internal unsafe struct Bf16Kernels
 {
     private const int Most = 32;
 
-    private fixed long kernels[Most + 1];
+    private fixed long kernels[Most + 1], byLanes[Most + 1];
     private delegate* unmanaged<void> configure, release;
 
     /// <summary>Rows of a full block.</summary>
@@ -61,6 +61,9 @@ internal unsafe struct Bf16Kernels
 
     /// <summary>Whether a block of fewer rows reads and writes all of them, so that memory must be there.</summary>
     public bool PadsRows { get; private set; }
+
+    /// <summary>Whether there are kernels for A as [lanes][rows].</summary>
+    public readonly bool TakesLanes => byLanes[1] != 0;
 
     /// <summary>Before a thread's first tile of a piece of work: configures its tiles.</summary>
     public readonly void Begin()
@@ -76,9 +79,10 @@ internal unsafe struct Bf16Kernels
             release();
     }
 
-    /// <summary>Multiplies <paramref name="rows"/> rows, 1 .. <see cref="MaxRows"/>.</summary>
+    /// <summary>Multiplies <paramref name="rows"/> rows, 1 .. <see cref="MaxRows"/>; <paramref name="transposed"/>: of an A that lay by columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public readonly void Run(int rows, Bf16Tile* tile) => ((delegate* unmanaged<Bf16Tile*, void>)kernels[rows])(tile);
+    public readonly void Run(int rows, bool transposed, Bf16Tile* tile) =>
+        ((delegate* unmanaged<Bf16Tile*, void>)(transposed && TakesLanes ? byLanes[rows] : kernels[rows]))(tile);
 
     /// <summary>The kernels of a unit; null where this machine lacks it or the system does not allow code made at run time. Made once, never freed.</summary>
     public static Bf16Kernels* Of(Bf16Unit unit) => unit switch
@@ -107,14 +111,14 @@ internal unsafe struct Bf16Kernels
     private static Bf16Kernels* MakeAvx512()
     {
         const int rows = 14;
-        if (!CanEmit || !Processor.HasAvx512Bf16)
+        if (!CanEmit || !Isa.Machine.Has.Contains(IsaLevel.Avx512Bf16))
             return null;
-        nint[]? entries = ExecutableMemory.Assemble([.. Enumerable.Range(1, rows).Select(r => (Action<Assembler>)(a => Dot(a, r)))]);
+        nint[]? entries = ExecutableMemory.Assemble([.. Enumerable.Range(0, 2 * rows).Select(i => (Action<Assembler>)(a => Dot(a, (i % rows) + 1, i >= rows)))]);
         if (entries is null)
             return null;
-        Bf16Kernels* table = New(rows, 1024);
+        Bf16Kernels* table = New(rows, 512);
         for (int r = 0; r < rows; r++)
-            table->kernels[r + 1] = entries[r];
+            (table->kernels[r + 1], table->byLanes[r + 1]) = (entries[r], entries[rows + r]);
         return table;
     }
 
@@ -124,11 +128,11 @@ internal unsafe struct Bf16Kernels
         zmm16, zmm17, zmm18, zmm19, zmm20, zmm21, zmm22, zmm23, zmm24, zmm25, zmm26, zmm27, zmm28, zmm29, zmm30, zmm31,
     ];
 
-    /// <summary>The kernel for r rows. Registers (System V): rdi the tile; rsi, r8, r9, r11 rows 0, 4, 8, 12 of A; rcx its stride; rdx B; rax the lanes left.</summary>
-    private static void Dot(Assembler a, int r)
+    /// <summary>The kernel for r rows. Registers (System V): rdi the tile, rsi A, rdx B, rax the lanes left; then rsi, r8, r9, r11 rows 0, 4, 8, 12 of C and rcx their stride.</summary>
+    private static void Dot(Assembler a, int r, bool lanes)
     {
         AssemblerRegister64[] bases = [rsi, r8, r9, r11];
-        AssemblerMemoryOperand Row(int i, int offset) => (i % 4) switch
+        AssemblerMemoryOperand C(int i, int offset) => (i % 4) switch
         {
             0 => __[bases[i / 4] + offset],
             1 => __[bases[i / 4] + rcx + offset],
@@ -136,24 +140,30 @@ internal unsafe struct Bf16Kernels
             _ => __[bases[i / 4] + r10 + offset],
         };
 
-        void Bases(int pointer, int stride)
+        void PointToC()
         {
-            a.mov(rsi, __qword_ptr[rdi + pointer]);
-            a.mov(rcx, __qword_ptr[rdi + stride]);
+            a.mov(rsi, __qword_ptr[rdi + Offset(nameof(Bf16Tile.C))]);
+            a.mov(rcx, __qword_ptr[rdi + Offset(nameof(Bf16Tile.StrideC))]);
             a.lea(r10, __[rcx + (rcx * 2)]);
             for (int i = 1; i < (r + 3) / 4; i++)
                 a.lea(bases[i], __[bases[i - 1] + (rcx * 4)]);
         }
 
         // Ask for C before the depth is walked: it is wanted right after.
-        Bases(Offset(nameof(Bf16Tile.C)), Offset(nameof(Bf16Tile.StrideC)));
+        PointToC();
         for (int i = 0; i < r; i++)
         {
-            a.prefetcht0(Row(i, 0));
-            a.prefetcht0(Row(i, 64));
+            a.prefetcht0(C(i, 0));
+            a.prefetcht0(C(i, 64));
         }
 
-        Bases(Offset(nameof(Bf16Tile.A)), Offset(nameof(Bf16Tile.StrideA)));
+        a.mov(rsi, __qword_ptr[rdi + Offset(nameof(Bf16Tile.A))]);
+        if (lanes)
+        {
+            a.mov(rcx, __qword_ptr[rdi + Offset(nameof(Bf16Tile.StrideA))]);
+            a.lea(r10, __[rcx + (rcx * 2)]);
+        }
+
         a.mov(rdx, __qword_ptr[rdi + Offset(nameof(Bf16Tile.B))]);
         a.mov(rax, __qword_ptr[rdi + Offset(nameof(Bf16Tile.Lanes))]);
         for (int i = 0; i < 2 * r; i++)
@@ -161,6 +171,14 @@ internal unsafe struct Bf16Kernels
         Label loop = a.CreateLabel();
         a.Label(ref loop);
         const int unroll = 4;
+        AssemblerMemoryOperand A(int i, int u) => (lanes ? u : -1) switch
+        {
+            -1 => __dword_ptr[rsi + (i * 64) + (u * 4)],
+            0 => __dword_ptr[rsi + (i * 4)],
+            1 => __dword_ptr[rsi + rcx + (i * 4)],
+            2 => __dword_ptr[rsi + (rcx * 2) + (i * 4)],
+            _ => __dword_ptr[rsi + r10 + (i * 4)],
+        };
         for (int u = 0; u < unroll; u++)
         {
             a.vmovups(zmm28, __zmmword_ptr[rdx + (u * 128)]);
@@ -168,33 +186,43 @@ internal unsafe struct Bf16Kernels
             for (int i = 0; i < r; i++)
             {
                 AssemblerRegisterZMM x = i % 2 == 0 ? zmm30 : zmm31;
-                a.vbroadcastss(x, Row(i, u * 4));
+                a.vbroadcastss(x, A(i, u));
                 a.vdpbf16ps(Zmm[2 * i], x, zmm28);
                 a.vdpbf16ps(Zmm[(2 * i) + 1], x, zmm29);
             }
         }
 
-        for (int i = 0; i < (r + 3) / 4; i++)
-            a.add(bases[i], 4 * unroll);
+        if (lanes)
+            a.lea(rsi, __[rsi + (rcx * unroll)]);
+        else
+            a.add(rsi, 4 * unroll);
         a.add(rdx, 128 * unroll);
         a.sub(rax, unroll);
+        if (!lanes)
+        {
+            a.test(eax, 15);
+            a.jne(loop);
+            a.add(rsi, (r - 1) * 64); // the next block's first row
+            a.test(rax, rax);
+        }
+
         a.jne(loop);
 
-        Bases(Offset(nameof(Bf16Tile.C)), Offset(nameof(Bf16Tile.StrideC)));
+        PointToC();
         Label store = a.CreateLabel();
         a.cmp(__qword_ptr[rdi + Offset(nameof(Bf16Tile.Accumulate))], 0);
         a.je(store);
         for (int i = 0; i < r; i++)
         {
-            a.vaddps(Zmm[2 * i], Zmm[2 * i], Row(i, 0));
-            a.vaddps(Zmm[(2 * i) + 1], Zmm[(2 * i) + 1], Row(i, 64));
+            a.vaddps(Zmm[2 * i], Zmm[2 * i], C(i, 0));
+            a.vaddps(Zmm[(2 * i) + 1], Zmm[(2 * i) + 1], C(i, 64));
         }
 
         a.Label(ref store);
         for (int i = 0; i < r; i++)
         {
-            a.vmovups(Row(i, 0), Zmm[2 * i]);
-            a.vmovups(Row(i, 64), Zmm[(2 * i) + 1]);
+            a.vmovups(C(i, 0), Zmm[2 * i]);
+            a.vmovups(C(i, 64), Zmm[(2 * i) + 1]);
         }
 
         a.vzeroupper();
@@ -205,7 +233,7 @@ internal unsafe struct Bf16Kernels
 
     private static Bf16Kernels* MakeAmx()
     {
-        if (!CanEmit || !Processor.HasAmxBf16 || !Processor.AllowAmx())
+        if (!CanEmit || !Isa.Machine.Has.Contains(IsaLevel.Amx) || !ExecutableMemory.AllowTiles())
             return null;
 
         // The palette, then for each of 8 tiles the bytes of a row (from byte 16 on) and the rows (from byte 48 on).
@@ -261,24 +289,20 @@ internal unsafe struct Bf16Kernels
         a.tilezero(tmm3);
         a.Label(ref start);
         a.mov(rsi, __qword_ptr[rdi + Offset(nameof(Bf16Tile.A))]);
-        a.mov(rcx, __qword_ptr[rdi + Offset(nameof(Bf16Tile.StrideA))]);
+        a.mov(ecx, 64); // from one row of A to the next
         a.mov(rdx, __qword_ptr[rdi + Offset(nameof(Bf16Tile.B))]);
         a.mov(rax, __qword_ptr[rdi + Offset(nameof(Bf16Tile.Lanes))]);
-        a.mov(r11, rcx);
-        a.shl(r11, 4);
-        a.add(r11, rsi); // row 16 of A
-        a.mov(rdi, 128); // from one lane row of a panel to the next
+        a.mov(edi, 128); // from one lane row of a panel to the next
         a.Label(ref loop);
         a.tileloadd(tmm6, __[rdx + rdi]);
         a.tileloadd(tmm4, __[rsi + rcx]);
         a.tileloadd(tmm7, __[rdx + rdi + 64]);
         a.tdpbf16ps(tmm0, tmm4, tmm6);
-        a.tileloadd(tmm5, __[r11 + rcx]);
+        a.tileloadd(tmm5, __[rsi + rcx + 1024]); // rows 16 to 31
         a.tdpbf16ps(tmm1, tmm4, tmm7);
         a.tdpbf16ps(tmm2, tmm5, tmm6);
         a.tdpbf16ps(tmm3, tmm5, tmm7);
-        a.add(rsi, 64);
-        a.add(r11, 64);
+        a.add(rsi, 2 * 1024);
         a.add(rdx, 16 * 128);
         a.sub(rax, 16);
         a.jne(loop);
@@ -297,7 +321,7 @@ internal unsafe struct Bf16Kernels
 
     private static Bf16Kernels* MakePortable()
     {
-        Bf16Kernels* table = New(4, 1024);
+        Bf16Kernels* table = New(4, 512);
         table->kernels[1] = (nint)(delegate* unmanaged<Bf16Tile*, void>)&Portable1;
         table->kernels[2] = (nint)(delegate* unmanaged<Bf16Tile*, void>)&Portable2;
         table->kernels[3] = (nint)(delegate* unmanaged<Bf16Tile*, void>)&Portable3;
@@ -312,9 +336,9 @@ internal unsafe struct Bf16Kernels
 
     private static void Portable(int rows, Bf16Tile* tile)
     {
-        if (Vector512.IsHardwareAccelerated)
+        if (Isa.Vector512)
             Portable<Simd512, Vector512<float>>(rows, tile);
-        else if (Vector256.IsHardwareAccelerated)
+        else if (Isa.Vector256)
             Portable<Simd256, Vector256<float>>(rows, tile);
         else
             Portable<Simd128, Vector128<float>>(rows, tile);
@@ -324,15 +348,16 @@ internal unsafe struct Bf16Kernels
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Portable<S, V>(int rows, Bf16Tile* tile) where S : struct, ISimd<V> where V : unmanaged
     {
-        nint lanes = tile->Lanes, lda = tile->StrideA / sizeof(float), ldc = tile->StrideC / sizeof(float);
-        float* a0 = tile->A, a1 = a0 + (Math.Min(1, rows - 1) * lda), a2 = a0 + (Math.Min(2, rows - 1) * lda), a3 = a0 + (Math.Min(3, rows - 1) * lda);
+        nint lanes = tile->Lanes, ldc = tile->StrideC / sizeof(float);
+        nint row1 = Math.Min(1, rows - 1) * 16, row2 = Math.Min(2, rows - 1) * 16, row3 = Math.Min(3, rows - 1) * 16;
         for (int j = 0; j < Bf16Pack.Width; j += S.Count)
         {
             V s0 = S.Zero, s1 = S.Zero, s2 = S.Zero, s3 = S.Zero;
             for (nint q = 0; q < lanes; q++)
             {
                 V b = S.Load(tile->B + (q * Bf16Pack.Width) + j), low = S.LowBf16(b), high = S.HighBf16(b);
-                V x0 = S.Create(a0[q]), x1 = S.Create(a1[q]), x2 = S.Create(a2[q]), x3 = S.Create(a3[q]);
+                float* a = tile->A + (q / 16 * 16 * rows) + (q % 16);
+                V x0 = S.Create(a[0]), x1 = S.Create(a[row1]), x2 = S.Create(a[row2]), x3 = S.Create(a[row3]);
                 s0 = S.Fma(S.LowBf16(x0), low, S.Fma(S.HighBf16(x0), high, s0));
                 s1 = S.Fma(S.LowBf16(x1), low, S.Fma(S.HighBf16(x1), high, s1));
                 s2 = S.Fma(S.LowBf16(x2), low, S.Fma(S.HighBf16(x2), high, s2));

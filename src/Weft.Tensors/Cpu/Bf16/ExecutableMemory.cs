@@ -40,6 +40,16 @@ internal static unsafe partial class ExecutableMemory
         return Protect(memory, size, ReadExecute) == 0 ? entries : null;
     }
 
+    /// <summary>Asks the system for the use of AMX tiles; false where it refuses. Once asked for, they stay allowed.</summary>
+    public static bool AllowTiles()
+    {
+        const int archPrctl = 158, requestPermission = 0x1023, tileData = 18;
+        return SystemCall(archPrctl, requestPermission, tileData) == 0;
+    }
+
+    [LibraryImport("libc", EntryPoint = "syscall")]
+    private static partial long SystemCall(long number, long code, long argument);
+
     [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
     private static partial byte* Map(byte* address, nuint length, int protection, int flags, int file, nint offset);
 

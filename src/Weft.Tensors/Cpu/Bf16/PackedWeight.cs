@@ -12,7 +12,7 @@ internal sealed unsafe class PackedWeight(Device device) : IDisposable
         ref DeviceMemory? memory = ref transpose ? ref transposed : ref straight;
         ref long packed = ref transpose ? ref transposedVersion : ref straightVersion;
         bool old = memory is null || packed != version;
-        memory ??= new DeviceMemory(device, lanes);
+        memory ??= new DeviceMemory(device, lanes, new MemoryUse("a weight in bfloat16", null));
         packed = version;
         target = (float*)memory.Address;
         return old;
