@@ -1,20 +1,39 @@
 using System.Diagnostics;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Weft.Models.Checkpoints;
 
 namespace Weft.Bench;
 
-/// <summary>What was measured, a row a figure: its name, value, unit, the goal if there is one, and value over goal.</summary>
+/// <summary>One figure: its name, value, unit, the goal if there is one, and value over goal.</summary>
+/// <param name="Name">What was measured, sizes and precision included: rows of the same name are comparable.</param>
+/// <param name="Value">The figure.</param>
+/// <param name="Unit">Its unit; x for a ratio.</param>
+/// <param name="Goal">What it should reach, or stay below.</param>
+internal sealed record Row(string Name, double Value, string Unit, double? Goal)
+{
+    /// <summary>Value over goal.</summary>
+    public double? Ratio => Goal is { } goal ? Math.Round(Value / goal, 4) : null;
+
+    /// <summary>Whether smaller is better: the goal is a limit.</summary>
+    [JsonIgnore]
+    public bool AtMost { get; init; }
+}
+
+/// <summary>What was measured, a row a figure.</summary>
 internal sealed class Results
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+    internal static readonly JsonSerializerOptions Json = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
 
-    private readonly List<object> rows = [];
+    private readonly List<Row> rows = [];
 
-    public void Add(string name, double value, string unit, double? goal = null) =>
-        rows.Add(new { name, value = Math.Round(value, 4), unit, goal, ratio = goal is { } g ? Math.Round(value / g, 4) : (double?)null });
+    public IReadOnlyList<Row> Rows => rows;
 
-    public void Write(string path) => AtomicFile.WriteAllText(path, JsonSerializer.Serialize(rows, Indented) + "\n");
+    /// <summary>Adds a row whose value should reach the goal or, with <paramref name="atMost"/>, stay below it.</summary>
+    public void Add(string name, double value, string unit, double? goal = null, bool atMost = false) =>
+        rows.Add(new Row(name, Math.Round(value, 4), unit, goal) { AtMost = atMost });
+
+    public void Write(string path) => AtomicFile.WriteAllText(path, JsonSerializer.Serialize(rows, Json) + "\n");
 
     /// <summary>Milliseconds that an action takes.</summary>
     public static double Time(Action action)

@@ -53,6 +53,7 @@ internal static class CommandLine
             new GenerateCommand(terminal),
             new InspectCommand(terminal),
             new ModelsCommand(terminal),
+            new BenchCommand(terminal),
             new InfoCommand(terminal),
         };
         root.Options.Remove(root.Options.First(o => o is HelpOption));

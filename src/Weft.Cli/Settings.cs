@@ -13,6 +13,10 @@ internal static class Settings
     public static Option<int?> Threads() =>
         Whole("--threads", "N", $"worker threads (default {Environment.ProcessorCount}: one a processor)", 1, 1024);
 
+    /// <summary>What matrix products multiply.</summary>
+    public static Option<Precision?> Precision(string otherwise = "") =>
+        Parsed<Precision?>("--precision", "P", $"what products multiply: float32 or bf16 (default {Device.FastestPrecision.Word()}, the faster one here{otherwise})", text => Precisions.Parse(text));
+
     /// <summary>How much training: a time, FLOPs or bytes.</summary>
     public static Option<Budget?> Budget(string description) => Parsed<Budget?>("--budget", "B", description, text => Weft.Training.Budget.Parse(text));
 
@@ -21,6 +25,9 @@ internal static class Settings
 
     /// <summary>Where random numbers start.</summary>
     public static Option<int?> Seed(string description) => Whole("--seed", "S", $"seed {description} (default 0)", 0);
+
+    /// <summary>Whether to say where time goes.</summary>
+    public static Option<bool> Profile(string when) => Switch("--profile", $"{when}, show where the time went, by operation");
 
     public static Option<string?> Text(string name, string value, string description) => new(name) { HelpName = value, Description = description };
 

@@ -14,7 +14,15 @@ internal sealed class Terminal
         Out = output;
         Error = error;
         Input = input;
-        Console = console ?? AnsiConsole.Create(new AnsiConsoleSettings
+        Console = console ?? Plain(output);
+        IsTerminal = console is { Profile.Out.IsTerminal: true };
+        IsLive = console is { Profile: { Out.IsTerminal: true, Capabilities: { Ansi: true, Interactive: true } } };
+    }
+
+    /// <summary>A console that writes tables as plain text.</summary>
+    public static IAnsiConsole Plain(TextWriter output)
+    {
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
         {
             Ansi = AnsiSupport.No,
             ColorSystem = ColorSystemSupport.NoColors,
@@ -22,12 +30,8 @@ internal sealed class Terminal
             Out = new AnsiConsoleOutput(output),
             Enrichment = new ProfileEnrichment { UseDefaultEnrichers = false },
         });
-        if (console is null)
-        {
-            Console.Profile.Width = PlainWidth;
-        }
-        IsTerminal = console is { Profile.Out.IsTerminal: true };
-        IsLive = console is { Profile: { Out.IsTerminal: true, Capabilities: { Ansi: true, Interactive: true } } };
+        console.Profile.Width = PlainWidth;
+        return console;
     }
 
     /// <summary>The process's own streams.</summary>

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Weft.Tensors;
 
 namespace Weft.Cli;
 
@@ -22,6 +23,17 @@ internal abstract class WeftCommand : Command
     public virtual IReadOnlyList<string> Notes => [];
 
     protected Terminal Terminal { get; }
+
+    /// <summary>Opens the device; what a person should know of it goes to standard error.</summary>
+    protected Device OpenDevice(int threads, Precision? precision)
+    {
+        Device device = Device.Open(threads, precision ?? Device.FastestPrecision);
+        if (device.Notice is string notice)
+        {
+            Terminal.Error.WriteLine($"weft: {notice}");
+        }
+        return device;
+    }
 
     /// <summary>Does it; returns the exit code.</summary>
     protected abstract int Run(ParseResult given);

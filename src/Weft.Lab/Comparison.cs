@@ -60,7 +60,7 @@ public sealed class Comparison
     {
         ArgumentNullException.ThrowIfNull(corpus);
         ArgumentNullException.ThrowIfNull(options);
-        using Device device = Device.Open(options.Threads);
+        using Device device = Device.Open(options.Threads, options.Precision ?? Device.FastestPrecision);
         return new Comparison(corpus, options, progress, device, cancel).Run();
     }
 
@@ -83,7 +83,7 @@ public sealed class Comparison
             Budget = new BudgetInfo(options.Budget?.ToString() ?? $"default, {Human.Flops(plan.Flops)} FLOPs", flops, double.IsNaN(plan.Flops) ? "bytes" : "flops"),
             Context = options.Context,
             Seeds = options.Seeds,
-            Machine = new MachineInfo(Machine.Processor, Environment.ProcessorCount, device.Threads, device.InstructionSet, RuntimeInformation.OSDescription, RuntimeInformation.FrameworkDescription),
+            Machine = new MachineInfo(Machine.Processor, Environment.ProcessorCount, device.Threads, $"{device.InstructionSet}{(device.Precision == Precision.BFloat16 ? ", products in bf16" : "")}", RuntimeInformation.OSDescription, RuntimeInformation.FrameworkDescription),
             Command = options.Command,
             Models = results,
             Baselines = baselines,
@@ -99,7 +99,7 @@ public sealed class Comparison
     {
         string key = string.Join("; ", [
             $"corpus {corpus.Fingerprint}", $"budget {options.Budget?.ToString() ?? "default"}", $"batch {options.BatchSize?.ToString() ?? "default"} x {options.Context}",
-            $"sweep {options.Sweep}", .. configs.Select(c => $"{c.Name} = {c.Blocks} at {c.Width}")]);
+            $"sweep {options.Sweep}", $"precision {device.Precision.Word()}", .. configs.Select(c => $"{c.Name} = {c.Blocks} at {c.Width}")]);
         if (ComparisonPlan.Find(runs, key) is { } found)
         {
             plan = found;

@@ -1,4 +1,5 @@
 using Weft.Models;
+using Weft.Tensors;
 using Weft.Training;
 
 namespace Weft.Lab;
@@ -26,6 +27,9 @@ public sealed record ComparisonOptions
 
     /// <summary>Worker threads; 0 for one a processor.</summary>
     public int Threads { get; init; }
+
+    /// <summary>What matrix products multiply; null: what is fastest here.</summary>
+    public Precision? Precision { get; init; }
 
     /// <summary>The sequences of a training step; null: as many as make about 512 bytes.</summary>
     public int? BatchSize { get; init; }

@@ -57,8 +57,7 @@ public sealed class Generator : IDisposable
                     : throw new InputException($"the prompt holds the byte {bytes[i]}, and the model's vocabulary ends at {logits.Length - 1}");
             }
 
-            Tensor all = model.Forward(tape.Tokens(piece.AsSpan(0, count), 1, count), State);
-            Ops.Slice(all, ^2, count - 1, 1).Get(logits);
+            model.Next(tape.Tokens(piece.AsSpan(0, count), 1, count), State).Get(logits);
             tape.Reset();
             hasRead = true;
             bytes = bytes[count..];

@@ -198,7 +198,9 @@ public sealed class InputHistory : StateSlot, IDisposable
         }
 
         // Only a history that has not wrapped is ever resized: what it remembers starts in row 0.
-        Tensor larger = device.Zeros(new Shape(batch, (int)Math.Min(window, Math.Max(Math.Max(need, FirstRows), 2L * have)), width));
+        int rows = (int)Math.Min(window, Math.Max(Math.Max(need, FirstRows), 2L * have));
+        Tensor larger = device.Zeros(new Shape(batch, rows, width),
+            new MemoryUse($"the state '{Name}' of {batch} sequences of {rows} tokens", "a smaller batch or a shorter sequence"));
         if (!recorded && Length > 0)
         {
             Ops.CopyTokens(home!, 0, larger, 0, Length);

@@ -24,8 +24,13 @@ public sealed class LanguageModel : Module
         blocks = new ResidualBlock[config.Blocks.Count];
         for (int i = 0; i < blocks.Length; i++)
         {
-            blocks[i] = Contain($"blocks.{i}", new ResidualBlock(builder, BlockTable.Create(config.Blocks[i], i, builder), config.NormEpsilon));
+            builder.Path = $"blocks.{i}.mixer.";
+            Mixer mixer = BlockTable.Create(config.Blocks[i], i, builder);
+            builder.Path = $"blocks.{i}.";
+            blocks[i] = Contain($"blocks.{i}", new ResidualBlock(builder, mixer, config.NormEpsilon));
         }
+
+        builder.Path = "";
 
         finalNorm = Learn(builder, "norm.weight", new Shape(config.Width), Initial.Ones, decay: false);
         head = config.TieEmbeddings ? embedding : LearnLinear(builder, "head.weight", config.Vocabulary, config.Width);
@@ -45,9 +50,28 @@ public sealed class LanguageModel : Module
 
     /// <summary>
     /// The next-token logits [B,T,V] after each of <paramref name="tokens"/> [B,T], and <paramref name="state"/> advanced past them.
-    /// Training, prefill (many tokens) and decoding (one) are this one call.
     /// </summary>
-    public Tensor Forward(Tokens tokens, SequenceState state)
+    public Tensor Forward(Tokens tokens, SequenceState state) => Ops.Linear(Normed(Run(tokens, state)), head);
+
+    /// <summary>
+    /// The next-token logits [B,1,V] after the last of <paramref name="tokens"/> [B,T] alone, and <paramref name="state"/> advanced past them:
+    /// prefill (many tokens) and decoding (one).
+    /// </summary>
+    public Tensor Next(Tokens tokens, SequenceState state)
+    {
+        Tensor x = Run(tokens, state);
+        return Ops.Linear(Normed(tokens.Time == 1 ? x : Ops.Slice(x, 1, tokens.Time - 1, 1)), head);
+    }
+
+    /// <summary>
+    /// The cross-entropy in nats [B,T] of <paramref name="targets"/> [B,T], what follows each of <paramref name="tokens"/> [B,T], and
+    /// <paramref name="state"/> advanced past the tokens: training and evaluation. 0 where a target is negative.
+    /// </summary>
+    public Tensor Loss(Tokens tokens, Tokens targets, SequenceState state) => Ops.HeadLoss(Normed(Run(tokens, state)), head, targets);
+
+    private Tensor Normed(Tensor x) => Ops.RmsNorm(x, finalNorm, Config.NormEpsilon);
+
+    private Tensor Run(Tokens tokens, SequenceState state)
     {
         if (tokens.Batch != state.Batch || !ReferenceEquals(state.Model, this))
         {
@@ -61,7 +85,7 @@ public sealed class LanguageModel : Module
         }
 
         state.Position += tokens.Time;
-        return Ops.Linear(Ops.RmsNorm(x, finalNorm, Config.NormEpsilon), head);
+        return x;
     }
 
     /// <summary>

@@ -127,7 +127,8 @@ public sealed class StateTensor : StateSlot, IDisposable
     /// Makes a part of zeros. Content that is not <paramref name="learned"/> (what a choice is made by, through which no gradient passes) is
     /// none of the state's <see cref="Tensors"/>.
     /// </summary>
-    public StateTensor(Device device, string name, Shape shape, bool learned = true) : base(name) => (home, this.learned) = (device.Zeros(shape), learned);
+    public StateTensor(Device device, string name, Shape shape, bool learned = true) : base(name) =>
+        (home, this.learned) = (device.Zeros(shape, new MemoryUse($"the state '{name}' of {shape[0]} sequences", "a smaller batch")), learned);
 
     /// <inheritdoc/>
     public override long Bytes => home.Bytes;

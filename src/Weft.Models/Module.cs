@@ -14,6 +14,9 @@ public sealed record Builder(Device Device, RandomSource Random, int Width, int 
 {
     /// <summary>How many values may still be learned: a model described by a file takes no more memory than its weights justify.</summary>
     internal long Allowance { get; set; } = long.MaxValue;
+
+    /// <summary>What stands before the names of the parameters made now, in the whole model: <c>blocks.0.mixer.</c>, for messages.</summary>
+    internal string Path { get; set; } = "";
 }
 
 /// <summary>Fills a parameter with its initial values.</summary>
@@ -46,7 +49,7 @@ public abstract class Module
     public long ParameterCount() => Parameters().Sum(p => p.Tensor.Shape.Count);
 
     /// <summary>Makes a parameter.</summary>
-    /// <exception cref="InputException">It is larger than an array can be, or than the weights that are to fill the model.</exception>
+    /// <exception cref="InputException">It is larger than an array can be, than the weights that are to fill the model, or than the memory.</exception>
     protected Tensor Learn(Builder builder, string name, Shape shape, Initializer initial, bool decay)
     {
         builder.Allowance -= shape.Count;
@@ -55,9 +58,10 @@ public abstract class Module
             throw new InputException($"the configuration describes a larger model than {(builder.Allowance < 0 ? "its weights hold" : "can be built")} ('{name}' {shape})");
         }
 
+        Tensor tensor = builder.Device.Zeros(shape, new MemoryUse($"parameter '{builder.Path}{name}'", "a smaller width, or fewer or smaller blocks,")).WithGrad();
         var values = new float[shape.Count];
         initial(values, builder.Random);
-        Tensor tensor = builder.Device.Of(values, shape).WithGrad();
+        tensor.Set(values);
         own.Add(new Parameter(name, tensor, decay));
         return tensor;
     }

@@ -329,7 +329,8 @@ public sealed class TokenCache : StateSlot, IDisposable
     {
         for (int i = 0; i < parts.Length; i++)
         {
-            Tensor larger = device.Zeros(new Shape(batch, rows, parts[i].Width));
+            Tensor larger = device.Zeros(new Shape(batch, rows, parts[i].Width),
+                new MemoryUse($"the state '{PartName(i)}' of {batch} sequences of {(long)rows * span} tokens", "a smaller batch, a shorter sequence or a window"));
             if (!recorded && Length > 0)
             {
                 Ops.CopyTokens(memory[i]!, 0, larger, 0, Length);

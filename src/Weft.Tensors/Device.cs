@@ -9,15 +9,22 @@ namespace Weft.Tensors;
 /// Conventions of all kernels: shapes have been checked by the caller; "rows" are runs of the last dimension and may be strided;
 /// outputs are contiguous unless said otherwise; <c>accumulate</c> (or a <see cref="GradTarget"/>) says whether to add to the
 /// destination or to overwrite it. A kernel that multiplies and adds counts its work with <see cref="CountFlops"/>: two per
-/// multiply-add of products, convolutions, attention and recurrences; elementwise work is not counted.
+/// multiply-add of products, convolutions, attention and recurrences; elementwise work is not counted. It begins with
+/// <see cref="Measure"/>, which is told its operands.
 /// Results do not depend on timing: the same inputs and thread count give the same bits.
 /// </remarks>
 public abstract partial class Device : IDisposable
 {
     private long flops;
 
-    /// <summary>Opens the best device that there is, with <paramref name="threads"/> threads on the processor's side; 0: one for each core.</summary>
-    public static Device Open(int threads = 0) => new Cpu.CpuDevice(threads);
+    /// <summary>Opens the best device that there is, with <paramref name="threads"/> threads on the processor's side (0: one for each core) and products of <paramref name="precision"/>.</summary>
+    public static Device Open(int threads = 0, Precision precision = Precision.Float32) => new Cpu.CpuDevice(threads, precision);
+
+    /// <summary>What is fastest here: bfloat16 where the processor has instructions for it that outrun float32's, else float32.</summary>
+    public static Precision FastestPrecision => Cpu.CpuDevice.BestUnit == Cpu.Bf16Unit.Portable ? Precision.Float32 : Precision.BFloat16;
+
+    /// <summary>The numbers that matrix products multiply.</summary>
+    public abstract Precision Precision { get; }
 
     /// <summary>What the device is, in a few words: for reports and error messages.</summary>
     public abstract string Description { get; }
@@ -27,6 +34,12 @@ public abstract partial class Device : IDisposable
 
     /// <summary>The instructions or the architecture in use: AVX-512, say.</summary>
     public abstract string InstructionSet { get; }
+
+    /// <summary>What there is to choose from, what is in use, and whether a person forced it; one line.</summary>
+    public abstract string Instructions { get; }
+
+    /// <summary>One line that a person should read who expects the usual speed of this device; null as a rule.</summary>
+    public virtual string? Notice => null;
 
     /// <summary>The floating-point operations that kernels have counted so far: see the remarks of this class for what counts.</summary>
     public long Flops => Interlocked.Read(ref flops);
@@ -40,11 +53,17 @@ public abstract partial class Device : IDisposable
     /// </summary>
     public void ForgetFlopsSince(long before) => Interlocked.Exchange(ref flops, before);
 
+    /// <summary>
+    /// Measures what the machine can do, in about a third of a second. The first of each kind is what kernels are held against:
+    /// multiply-adds in registers, and reading memory.
+    /// </summary>
+    public abstract IReadOnlyList<Ceiling> MeasureCeilings();
+
     /// <summary>A tensor that owns its memory, filled with zeros.</summary>
-    /// <exception cref="InputException">There is not enough memory.</exception>
-    public Tensor Zeros(Shape shape)
+    /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>
+    public Tensor Zeros(Shape shape, MemoryUse use = default)
     {
-        Tensor tensor = Tensor.Own(this, shape, new DeviceMemory(this, shape.Count));
+        Tensor tensor = Tensor.Own(this, shape, new DeviceMemory(this, shape.Count, use, shape));
         Fill(tensor, 0);
         return tensor;
     }
@@ -60,7 +79,11 @@ public abstract partial class Device : IDisposable
     /// <summary>Frees what the device holds besides tensors.</summary>
     public virtual void Dispose() => GC.SuppressFinalize(this);
 
+    /// <summary>The bytes that may still be asked for: a larger request is refused before it is made.</summary>
+    protected internal virtual long AvailableMemory => long.MaxValue;
+
     /// <summary>Memory of at least <paramref name="bytes"/>, aligned to 64 bytes, content undefined.</summary>
+    /// <exception cref="OutOfMemoryException">There is none.</exception>
     protected internal abstract nint AllocateMemory(long bytes);
 
     /// <summary>Frees what <see cref="AllocateMemory"/> gave.</summary>

@@ -3,20 +3,39 @@ namespace Weft.Tensors;
 /// <summary>A block of a device's memory, freed when disposed or collected.</summary>
 internal sealed class DeviceMemory : IDisposable
 {
+    private const long Unchecked = 64 << 20; // bytes that are asked for without a look at what is free
+
     private readonly Device device;
     private nint address;
 
-    public DeviceMemory(Device device, long floats)
+    /// <summary>Takes memory for <paramref name="floats"/>, or refuses with what <paramref name="use"/> and <paramref name="shape"/> say.</summary>
+    public DeviceMemory(Device device, long floats, MemoryUse use = default, Shape? shape = null)
     {
         this.device = device;
-        Floats = floats;
-        address = device.AllocateMemory(Math.Max(floats, 16) * sizeof(float));
-        GC.AddMemoryPressure(Math.Max(floats, 16) * sizeof(float));
+        (Floats, Use) = (floats, use);
+        long bytes = Math.Max(floats, 16) * sizeof(float);
+        if (bytes > Unchecked && device.AvailableMemory is long free && bytes > free)
+        {
+            throw use.Refuse(shape, bytes, free);
+        }
+
+        try
+        {
+            address = device.AllocateMemory(bytes);
+        }
+        catch (OutOfMemoryException e)
+        {
+            throw use.Refuse(shape, bytes, long.MaxValue, e);
+        }
+
+        GC.AddMemoryPressure(bytes);
     }
 
     ~DeviceMemory() => Free();
 
     public long Floats { get; }
+
+    public MemoryUse Use { get; }
 
     public nint Address => address;
 

@@ -9,7 +9,7 @@ namespace Weft.Tensors;
 public sealed class Tape : IDisposable
 {
     private const int Alignment = 16; // floats: 64 bytes, a cache line and the widest vector
-    private const long FirstSlab = 1 << 20;
+    private const long FirstSlab = 1 << 20, LargestStep = 1 << 28; // floats: slabs double up to 1 GB, so that little is asked for in vain
 
     private readonly List<DeviceMemory> slabs = [];
     private readonly List<Tensor> tensors = [];
@@ -28,6 +28,9 @@ public sealed class Tape : IDisposable
 
     /// <summary>Whether operations are noted for a backward pass (training) or only computed (inference). True at first.</summary>
     public bool Recording { get; set; } = true;
+
+    /// <summary>What the arena holds, for the message where there is not enough memory.</summary>
+    public MemoryUse Use { get; init; } = new("activations", null);
 
     /// <summary>The bytes of the arena: its high-water mark, not what is in use now.</summary>
     public long ArenaBytes => slabs.Sum(s => s.Floats * sizeof(float));
@@ -114,7 +117,7 @@ public sealed class Tape : IDisposable
             long total = slabs.Sum(s => s.Floats);
             slabs.ForEach(s => s.Dispose());
             slabs.Clear();
-            slabs.Add(new DeviceMemory(Device, total));
+            slabs.Add(new DeviceMemory(Device, total, Use));
         }
 
         (tensorsUsed, tokensUsed, slab, used) = (0, 0, 0, 0);
@@ -202,7 +205,7 @@ public sealed class Tape : IDisposable
         if (slab == slabs.Count)
         {
             long last = slabs.Count == 0 ? FirstSlab / 2 : slabs[^1].Floats;
-            slabs.Add(new DeviceMemory(Device, Math.Max(floats, last * 2)));
+            slabs.Add(new DeviceMemory(Device, Math.Max(floats, Math.Min(last * 2, LargestStep)), Use));
             used = 0;
         }
 

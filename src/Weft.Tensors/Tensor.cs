@@ -33,6 +33,15 @@ public sealed class Tensor : IDisposable
 
     internal unsafe float* Pointer => (float*)Address;
 
+    /// <summary>Whether the tensor is one to learn, with memory of its own: a device may keep a copy of it in another form.</summary>
+    internal bool IsWeight => owned is not null && viewed is null && RequiresGrad;
+
+    /// <summary>Counts the changes of a weight's elements, from where copies of it are known to be old.</summary>
+    internal long Version { get; private set; }
+
+    /// <summary>What the device keeps of a weight in another form.</summary>
+    internal IDisposable? DeviceCopy { get; set; }
+
     /// <summary>Whether rows follow each other without gaps.</summary>
     public bool IsContiguous => RowStride == Shape.Columns || Shape.Rows <= 1;
 
@@ -89,7 +98,7 @@ public sealed class Tensor : IDisposable
         {
             if (owned is not null)
             {
-                grad = Device.Zeros(Shape); // a weight's gradient stays and accumulates until it is cleared
+                grad = Device.Zeros(Shape, owned.Use with { What = $"the gradient of {owned.Use.What ?? "a tensor"}" }); // a weight's gradient stays and accumulates until it is cleared
             }
             else
             {
@@ -155,7 +164,14 @@ public sealed class Tensor : IDisposable
     }
 
     /// <summary>Sets every element to <paramref name="value"/>.</summary>
-    public void Fill(float value) => Device.Fill(this, value);
+    public void Fill(float value)
+    {
+        Device.Fill(this, value);
+        Changed();
+    }
+
+    /// <summary>To be called after the elements have changed other than by an operation that produced them.</summary>
+    internal void Changed() => (viewed ?? this).Version++;
 
     /// <summary>Sets the gradient, if there is one, to zero.</summary>
     public void ClearGrad()
@@ -175,6 +191,7 @@ public sealed class Tensor : IDisposable
         }
 
         Device.Upload(values, this);
+        Changed();
     }
 
     /// <summary>Copies the elements, in row-major order, to <paramref name="destination"/>. Throws when the lengths differ.</summary>
@@ -197,6 +214,7 @@ public sealed class Tensor : IDisposable
         }
 
         Boxes.Copy(source, Boxes.Whole(source), this, Boxes.Whole(this), Shape, false);
+        Changed();
     }
 
     /// <summary>The elements in row-major order.</summary>
@@ -222,6 +240,7 @@ public sealed class Tensor : IDisposable
         {
             owned?.Dispose();
             grad?.Dispose();
+            DeviceCopy?.Dispose();
         }
     }
 

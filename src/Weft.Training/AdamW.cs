@@ -18,7 +18,7 @@ public sealed class AdamW : IDisposable
     public AdamW(IEnumerable<Parameter> parameters, TrainingOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        moments = [.. parameters.Select(p => new Moments(p, p.Tensor.Device.Zeros(p.Tensor.Shape), p.Tensor.Device.Zeros(p.Tensor.Shape)))];
+        moments = [.. parameters.Select(p => new Moments(p, Zeros(p, "mean"), Zeros(p, "variance")))];
         (beta1, beta2, epsilon, decay) = ((float)options.Beta1, (float)options.Beta2, (float)options.Epsilon, (float)options.Decay);
     }
 
@@ -72,6 +72,9 @@ public sealed class AdamW : IDisposable
 
         return null;
     }
+
+    private static Tensor Zeros(Parameter parameter, string moment) => parameter.Tensor.Device.Zeros(parameter.Tensor.Shape,
+        new MemoryUse($"AdamW's {moment} of '{parameter.Name}'", "a smaller width, or fewer or smaller blocks,"));
 
     /// <summary>Frees the moments.</summary>
     public void Dispose()

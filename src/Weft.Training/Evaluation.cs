@@ -53,7 +53,11 @@ public static class Evaluation
         int[] inputs = new int[rows * time], targets = new int[rows * time];
         var losses = new float[rows * time];
         SequenceState state = model.NewState(rows);
-        using var tape = new Tape(model.Device) { Recording = false };
+        using var tape = new Tape(model.Device)
+        {
+            Recording = false,
+            Use = new MemoryUse($"the activations of an evaluation ({rows} x {time} tokens)", "a smaller context or width"),
+        };
         double nats = 0;
         for (long first = 0; first < windows; first += rows)
         {
@@ -74,8 +78,7 @@ public static class Evaluation
             }
 
             state.Clear();
-            Tensor logits = model.Forward(tape.Tokens(inputs, rows, time), state);
-            Ops.CrossEntropy(logits, tape.Tokens(targets, rows, time)).Get(losses);
+            model.Loss(tape.Tokens(inputs, rows, time), tape.Tokens(targets, rows, time), state).Get(losses);
             tape.Reset();
             foreach (float loss in losses)
             {

@@ -21,7 +21,10 @@ internal sealed class Learner : IDisposable
     {
         (this.model, this.options, context) = (model, options, options.Context!.Value);
         micro = options.MicroBatch;
-        tape = new Tape(model.Device);
+        tape = new Tape(model.Device)
+        {
+            Use = new MemoryUse($"the activations of a step ({micro} x {context} tokens)", micro > 1 ? "a smaller batch, context or width" : "a smaller context or width"),
+        };
         state = model.NewState(micro);
         inputs = new int[micro * context];
         targets = new int[micro * context];
@@ -47,8 +50,7 @@ internal sealed class Learner : IDisposable
             Cut(windows[..bytes]);
             windows = windows[bytes..];
             state.Clear();
-            Tensor logits = model.Forward(tape.Tokens(inputs, micro, context), state);
-            Tensor losses = Ops.CrossEntropy(logits, tape.Tokens(targets, micro, context));
+            Tensor losses = model.Loss(tape.Tokens(inputs, micro, context), tape.Tokens(targets, micro, context), state);
             Tensor mean = Ops.Affine(Ops.Sum(losses), share);
             float part = mean.Scalar();
             if (!float.IsFinite(part))

@@ -38,7 +38,7 @@ public sealed class Trainer : IDisposable
             throw new InputException($"a model with a vocabulary of {model.Config.Vocabulary} cannot learn from bytes; that takes {ModelConfig.Bytes}");
         }
 
-        options = options.For(model.Config);
+        options = options.For(model.Config) with { Precision = model.Device.Precision };
         (Model, Corpus, Options, Context) = (model, corpus, options, options.Context!.Value);
         batches = new ByteBatches(corpus, options.BatchSize!.Value, Context, options.Seed);
         windows = new byte[batches.BytesPerBatch];
@@ -87,6 +87,9 @@ public sealed class Trainer : IDisposable
     /// <summary>The memory that the activations and gradients of a step take, in bytes.</summary>
     public long ArenaBytes => learner.ArenaBytes;
 
+    /// <summary>Where the time of steps goes; null, as at first, not to measure. Evaluation is not included.</summary>
+    public DeviceProfile? Profile { get; set; }
+
     /// <summary>The last good checkpoint, for the message when training diverges.</summary>
     internal string? LastCheckpoint { get; set; }
 
@@ -103,6 +106,8 @@ public sealed class Trainer : IDisposable
     {
         long start = Stopwatch.GetTimestamp(), measured = start;
         batches.Next(windows);
+        DeviceProfile? outer = Model.Device.Profile;
+        Model.Device.Profile = Profile ?? outer;
         try
         {
             if (Steps == 0 && Options.Budget.Kind == BudgetKind.Time)
@@ -128,6 +133,10 @@ public sealed class Trainer : IDisposable
         catch (TrainingDivergedException e)
         {
             throw new TrainingDivergedException(e.Step, e.What, e.Layer, LastCheckpoint);
+        }
+        finally
+        {
+            Model.Device.Profile = outer;
         }
     }
 

@@ -66,6 +66,9 @@ public sealed record TrainingOptions
         init => field = value is { } context ? Check.Within(context, 1, 1 << 24, "context", "the bytes of a sequence") : null;
     }
 
+    /// <summary>What matrix products multiply: the device's choice, which a run keeps.</summary>
+    public Precision Precision { get; init; }
+
     /// <summary>Decides the order of the data.</summary>
     public ulong Seed { get; init; }
 
@@ -97,6 +100,7 @@ public sealed record TrainingOptions
             : throw new InputException($"a micro-batch of {micro} does not divide the batch of {batch}");
     }
 
+    private const string PrecisionKey = "precision";
     private static readonly string[] Names = ["cosine", "wsd", "wsd-sqrt", "constant"]; // in the order of ScheduleKind
 
     // One row an option in force: its key on disk and in messages, and its value as text, both ways.
@@ -116,6 +120,7 @@ public sealed record TrainingOptions
         Whole("batch", o => o.BatchSize!.Value, (o, v) => o with { BatchSize = checked((int)v) }),
         Whole("micro-batch", o => o.MicroBatch, (o, v) => o with { MicroBatch = checked((int)v) }),
         Whole("context", o => o.Context!.Value, (o, v) => o with { Context = checked((int)v) }),
+        (PrecisionKey, false, o => o.Precision.Word(), (o, t) => o with { Precision = Precisions.Parse(t) }),
         ("seed", true, o => o.Seed.ToString(CultureInfo.InvariantCulture), (o, t) => o with { Seed = ulong.Parse(t, NumberStyles.None, CultureInfo.InvariantCulture) }),
         Whole("evaluations", o => o.Evaluations, (o, v) => o with { Evaluations = checked((int)v) }),
         Whole("evaluation-bytes", o => o.EvaluationBytes, (o, v) => o with { EvaluationBytes = v }),
@@ -157,6 +162,11 @@ public sealed record TrainingOptions
         var options = new TrainingOptions { Budget = new Budget(BudgetKind.Steps, 1) };
         foreach ((string key, bool isNumber, _, Func<TrainingOptions, string, TrainingOptions> set) in Rows)
         {
+            if (key == PrecisionKey && json.ValueKind == JsonValueKind.Object && !json.TryGetProperty(key, out _))
+            {
+                continue; // a run from before there was a choice: float32
+            }
+
             if (json.ValueKind != JsonValueKind.Object || !json.TryGetProperty(key, out JsonElement value)
                 || value.ValueKind != (isNumber ? JsonValueKind.Number : JsonValueKind.String))
             {

@@ -88,7 +88,8 @@ public sealed class TrainingRun : IDisposable
                     + $"not {AtomicFile.Quote(model.Name)} ({model.Blocks}, width {model.Width})");
             }
 
-            if (options?.For(loaded.Config).DifferenceFrom(record.Options) is { } difference)
+            TrainingOptions asked = (options?.For(loaded.Config) ?? record.Options) with { Precision = device.Precision };
+            if (asked.DifferenceFrom(record.Options) is { } difference)
             {
                 throw Refused(path, $"{difference}; leave the options away, or start another run");
             }

@@ -21,6 +21,7 @@ internal sealed class CompareCommand : WeftCommand
     private readonly Option<bool> sweep = Settings.Switch("--sweep", "let each model find its own learning rate first; takes several times as long");
     private readonly Option<string?> output = Settings.Text("--out", "DIR", "folder for report.html and report.json (default: this one)");
     private readonly Option<int?> threads = Settings.Threads();
+    private readonly Option<Precision?> precision = Settings.Precision();
 
     public CompareCommand(Terminal terminal) : base(terminal, "compare", "train several models at the same cost on the same bytes, and report which suits them",
         new Example("weft compare", "which architecture suits text? three at equal cost, in 6 minutes"),
@@ -29,7 +30,7 @@ internal sealed class CompareCommand : WeftCommand
         new Example("weft compare notes.txt --budget 10m --seeds 3 --out report", "longer, three seeds each, into a folder"))
     {
         Add(this.files);
-        foreach (Option option in (ReadOnlySpan<Option>)[this.models, this.budget, context, this.seeds, this.sweep, output, threads])
+        foreach (Option option in (ReadOnlySpan<Option>)[this.models, this.budget, context, this.seeds, this.sweep, output, threads, precision])
         {
             Add(option);
         }
@@ -51,6 +52,7 @@ internal sealed class CompareCommand : WeftCommand
             Sweep = given.GetValue(this.sweep),
             Out = given.GetValue(output) ?? defaults.Out,
             Threads = given.GetValue(threads) ?? defaults.Threads,
+            Precision = given.GetValue(precision),
             Command = Terminal.Command,
         };
         // Before the corpus is read and anything is written: a misspelt name is the likeliest mistake.
@@ -59,6 +61,7 @@ internal sealed class CompareCommand : WeftCommand
         {
             throw new InputException($"cannot write the report into {AtomicFile.Quote(options.Out)}: it is a file; give a folder");
         }
+        OpenDevice(1, options.Precision).Dispose(); // for what it has to say: the comparison opens its own
         using Corpus corpus = files.Length == 0 ? Corpus.Default() : Corpus.Open(files);
         Terminal.Out.WriteLine($"{corpus.Name}: {Human.Bytes(corpus.Length)}, {Human.Bytes(corpus.HeldOutLength)} of it held out");
 

@@ -1,8 +1,12 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Text;
+using Spectre.Console;
+using Weft.Lab;
 using Weft.Models;
 using Weft.Models.Checkpoints;
 using Weft.Tensors;
+using Weft.Training;
 
 namespace Weft.Cli.Commands;
 
@@ -20,6 +24,8 @@ internal sealed class GenerateCommand : WeftCommand
     private readonly Option<string?> state = Settings.Text("--state", "FILE", "start from a saved state rather than from nothing");
     private readonly Option<string?> saveState = Settings.Text("--save-state", "FILE", "save the state afterwards, prompt and generated text included");
     private readonly Option<int?> threads = Settings.Threads();
+    private readonly Option<Precision?> precision = Settings.Precision();
+    private readonly Option<bool> profile = Settings.Profile("afterwards, beside the errors");
 
     public GenerateCommand(Terminal terminal) : base(terminal, "generate", "continue a text with a trained model",
         new Example("weft generate run --prompt \"Once upon a time\"", "continue a text"),
@@ -28,7 +34,7 @@ internal sealed class GenerateCommand : WeftCommand
         new Example("weft generate run --state book.state --prompt \"In short, \"", "... and go on from there at once"))
     {
         Add(this.run);
-        foreach (Option option in (ReadOnlySpan<Option>)[this.prompt, this.tokens, this.temperature, topP, this.seed, this.state, saveState, threads])
+        foreach (Option option in (ReadOnlySpan<Option>)[this.prompt, this.tokens, this.temperature, topP, this.seed, this.state, saveState, threads, precision, profile])
         {
             Add(option);
         }
@@ -46,17 +52,51 @@ internal sealed class GenerateCommand : WeftCommand
             Seed = (ulong)(given.GetValue(this.seed) ?? 0),
         };
         using Stream prompt = OpenPrompt(given.GetValue(this.prompt));
-        using Device device = Device.Open(given.GetValue(threads) ?? 0);
+        using Device device = OpenDevice(given.GetValue(threads) ?? 0, given.GetValue(precision));
         LanguageModel model = ModelFolder.Load(given.GetRequiredValue(this.run), device);
         SequenceState? state = given.GetValue(this.state) is string file ? LoadState(file, model) : null;
         using Generator generator = new(model, state);
-        Read(prompt, generator);
-        Write(generator, options);
+        if (given.GetValue(profile))
+        {
+            Profiled(generator, () => Read(prompt, generator), () => Write(generator, options));
+        }
+        else
+        {
+            Read(prompt, generator);
+            Write(generator, options);
+        }
         if (given.GetValue(saveState) is string target)
         {
             StateFile.Save(generator.State, target);
         }
         return 0;
+    }
+
+    private void Profiled(Generator generator, Action read, Action write)
+    {
+        Device device = generator.State.Model.Device;
+        IReadOnlyList<Ceiling> ceilings = device.MeasureCeilings();
+        (Breakdown reading, long readBytes) = Measure(read);
+        (Breakdown writing, long written) = Measure(write);
+        Terminal.Error.WriteLine($"ceilings: {ProfileTable.Describe(ceilings)}");
+        IAnsiConsole console = Terminal.Plain(Terminal.Error);
+        ProfileTable.Write(console, $"reading {Human.Bytes(readBytes)}, {Human.Count(readBytes / reading.Seconds)} bytes/s", reading, ceilings);
+        if (written > 0)
+        {
+            ProfileTable.Write(console, $"a byte generated, mean of {written}, {Human.Count(written / writing.Seconds)} bytes/s", writing with { Times = written }, ceilings);
+        }
+        Terminal.Error.WriteLine(ProfileTable.Note);
+
+        (Breakdown Breakdown, long Bytes) Measure(Action action)
+        {
+            long position = generator.State.Position, start = Stopwatch.GetTimestamp();
+            DeviceProfile profile = new();
+            device.Profile = profile;
+            action();
+            device.Profile = null;
+            double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+            return (new Breakdown(profile.Operations, seconds, 1), generator.State.Position - position);
+        }
     }
 
     private Stream OpenPrompt(string? prompt) => prompt switch

@@ -10,6 +10,9 @@ namespace Weft.Cli.Commands;
 internal sealed class InfoCommand(Terminal terminal) : WeftCommand(terminal, "info", "the machine as weft sees it: threads, instruction set, memory",
     new Example("weft info", "threads, instruction set, memory, versions"))
 {
+    public override IReadOnlyList<string> Notes =>
+        ["WEFT_ISA=avx2 in the environment (or amx, avx512bf16, avx512, sse, neon) forces an instruction set, for comparison."];
+
     protected override int Run(ParseResult given)
     {
         using Device device = Device.Open();
@@ -17,6 +20,8 @@ internal sealed class InfoCommand(Terminal terminal) : WeftCommand(terminal, "in
         [
             ("weft", typeof(InfoCommand).Assembly.GetName().Version!.ToString(3)),
             ("device", device.Description),
+            ("vectors", device.Instructions),
+            ("products", $"{Device.FastestPrecision.Word()} unless --precision says otherwise"),
             ("processor", $"{Machine.Processor}, {Environment.ProcessorCount} logical cores"),
             ("memory", Human.Bytes(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes)),
             ("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}"),

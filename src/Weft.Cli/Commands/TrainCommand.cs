@@ -27,6 +27,8 @@ internal sealed class TrainCommand : WeftCommand
     private readonly Option<bool> sweep = Settings.Switch("--sweep", "find the learning rate first, by short trainings; takes about twice as long");
     private readonly Option<int?> seed = Settings.Seed("of the initial weights and the data's order");
     private readonly Option<int?> threads = Settings.Threads();
+    private readonly Option<Precision?> precision = Settings.Precision(", or the run's");
+    private readonly Option<bool> profile = Settings.Profile("at the end");
 
     public TrainCommand(Terminal terminal) : base(terminal, "train", "train one model on files, into a folder",
         new Example("weft train notes.txt --model hybrid --out run", "train a preset; Ctrl-C saves, the same command goes on"),
@@ -36,7 +38,7 @@ internal sealed class TrainCommand : WeftCommand
         this.model.Required = true;
         output.Required = true;
         Add(this.files);
-        foreach (Option option in (ReadOnlySpan<Option>)[this.model, output, this.width, this.budget, this.context, this.batch, this.rate, this.schedule, this.sweep, this.seed, threads])
+        foreach (Option option in (ReadOnlySpan<Option>)[this.model, output, this.width, this.budget, this.context, this.batch, this.rate, this.schedule, this.sweep, this.seed, threads, precision, this.profile])
         {
             Add(option);
         }
@@ -63,7 +65,7 @@ internal sealed class TrainCommand : WeftCommand
             Seed = seed,
         };
         using Corpus corpus = Corpus.Open(files);
-        using Device device = Device.Open(given.GetValue(threads) ?? 0);
+        using Device device = OpenDevice(given.GetValue(threads) ?? 0, given.GetValue(precision) ?? RunInfo.Read(path, config.Context)?.Options.Precision);
         Terminal.Out.WriteLine($"{corpus.Name}: {Human.Bytes(corpus.Length)}, {Human.Bytes(corpus.HeldOutLength)} of it held out");
         using TrainingRun run = Open(path, config, options, corpus, device, given.GetValue(this.sweep));
         Terminal.Out.WriteLine($"{config.Name}: {Human.Count(run.Model.ParameterCount())} parameters, budget {options.Budget}, rate {run.Trainer.Options.Rate:R}");
@@ -71,7 +73,7 @@ internal sealed class TrainCommand : WeftCommand
         {
             Terminal.Out.WriteLine($"{path} is finished already: {run.Trainer.Steps} steps");
         }
-        else if (!Train(run))
+        else if (!(given.GetValue(this.profile) ? TrainProfiled(run) : Train(run)))
         {
             if (run.Trainer.Steps == 0)
             {
@@ -108,6 +110,23 @@ internal sealed class TrainCommand : WeftCommand
         string tried = string.Join(", ", points.Select(p => $"{p.Rate:R} {(double.IsFinite(p.BitsPerByte) ? $"{p.BitsPerByte:0.000}" : "diverged")}"));
         view.Report(new ComparisonProgress(0, config.Name, 0, ComparisonPhase.Sweeping, 1, 0, 0, double.NaN, 0, null, $"rates and bits/byte: {tried}"));
         return rate;
+    }
+
+    private bool TrainProfiled(TrainingRun run)
+    {
+        Trainer trainer = run.Trainer;
+        IReadOnlyList<Ceiling> ceilings = run.Model.Device.MeasureCeilings();
+        (long steps, double seconds) = (trainer.Steps, trainer.Seconds);
+        trainer.Profile = new DeviceProfile();
+        bool isDone = Train(run);
+        (steps, seconds) = (trainer.Steps - steps, trainer.Seconds - seconds);
+        if (steps > 0)
+        {
+            Terminal.Out.WriteLine($"ceilings: {ProfileTable.Describe(ceilings)}");
+            ProfileTable.Write(Terminal.Console, $"a step of {run.Model.Config.Name}, mean of {steps}", new Breakdown(trainer.Profile.Operations, seconds, steps), ceilings);
+            Terminal.Out.WriteLine(ProfileTable.Note);
+        }
+        return isDone;
     }
 
     // Returns whether the run is finished; it is not when it was interrupted.

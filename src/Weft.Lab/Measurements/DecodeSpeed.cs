@@ -46,7 +46,7 @@ public static class DecodeSpeed
         while (times.Count < 24 || (Stopwatch.GetElapsedTime(start).TotalSeconds < Seconds && times.Count < 4096))
         {
             long before = Stopwatch.GetTimestamp();
-            model.Forward(tape.Tokens(token, 1, 1), state);
+            model.Next(tape.Tokens(token, 1, 1), state);
             model.Device.Synchronize();
             times.Add(Stopwatch.GetElapsedTime(before).TotalSeconds);
             tape.Reset();

@@ -92,7 +92,7 @@ public static class Recall
                     }
                 }
 
-                model.Forward(tape.Tokens(tokens, passages, count), into);
+                model.Next(tape.Tokens(tokens, passages, count), into);
                 tape.Reset();
             }
         }
@@ -110,7 +110,7 @@ public static class Recall
                 }
             }
 
-            Tensor losses = Ops.CrossEntropy(model.Forward(tape.Tokens(inputs, passages, count), from), tape.Tokens(targets, passages, count));
+            Tensor losses = model.Loss(tape.Tokens(inputs, passages, count), tape.Tokens(targets, passages, count), from);
             double nats = losses.ToArray().Sum(v => (double)v);
             tape.Reset();
             return nats / Math.Log(2) / (passages * count);

@@ -15,8 +15,8 @@ internal static unsafe class AttentionKernel
     /// </summary>
     public static void SoftmaxColumns(float* s, int rows, int columns, float* max, float* sum, float* rescale)
     {
-        if (Vector512.IsHardwareAccelerated) SoftmaxColumns<Simd512, Vector512<float>>(s, rows, columns, max, sum, rescale);
-        else if (Vector256.IsHardwareAccelerated) SoftmaxColumns<Simd256, Vector256<float>>(s, rows, columns, max, sum, rescale);
+        if (Isa.Vector512) SoftmaxColumns<Simd512, Vector512<float>>(s, rows, columns, max, sum, rescale);
+        else if (Isa.Vector256) SoftmaxColumns<Simd256, Vector256<float>>(s, rows, columns, max, sum, rescale);
         else SoftmaxColumns<Simd128, Vector128<float>>(s, rows, columns, max, sum, rescale);
     }
 
@@ -53,8 +53,8 @@ internal static unsafe class AttentionKernel
     /// </summary>
     public static void Scores(int keyHeads, int group, int headDim, float scale, float* q, float* keys, nint stride, int rows, float* s, int sStride)
     {
-        if (Vector512.IsHardwareAccelerated) Scores<Simd512, Vector512<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
-        else if (Vector256.IsHardwareAccelerated) Scores<Simd256, Vector256<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
+        if (Isa.Vector512) Scores<Simd512, Vector512<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
+        else if (Isa.Vector256) Scores<Simd256, Vector256<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
         else Scores<Simd128, Vector128<float>>(keyHeads, group, headDim, scale, q, keys, stride, rows, s, sStride);
     }
 
@@ -90,8 +90,8 @@ internal static unsafe class AttentionKernel
     /// <summary>Adds p v of each head: y[h * yStride] += sum over rows of s[h * sStride + row] times the row's values; in the order of <see cref="Scores"/>.</summary>
     public static void AddValues(int keyHeads, int group, int headDim, float* s, int sStride, float* values, nint stride, int rows, float* y, int yStride)
     {
-        if (Vector512.IsHardwareAccelerated) AddValues<Simd512, Vector512<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
-        else if (Vector256.IsHardwareAccelerated) AddValues<Simd256, Vector256<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
+        if (Isa.Vector512) AddValues<Simd512, Vector512<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
+        else if (Isa.Vector256) AddValues<Simd256, Vector256<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
         else AddValues<Simd128, Vector128<float>>(keyHeads, group, headDim, s, sStride, values, stride, rows, y, yStride);
     }
 
@@ -124,8 +124,8 @@ internal static unsafe class AttentionKernel
 
     /// <summary>s[i] = e^(s[i] - max); returns the sum.</summary>
     public static float ExpSum(float* s, int n, float max) =>
-        Vector512.IsHardwareAccelerated ? ExpSum<Simd512, Vector512<float>>(s, n, max) :
-        Vector256.IsHardwareAccelerated ? ExpSum<Simd256, Vector256<float>>(s, n, max) : ExpSum<Simd128, Vector128<float>>(s, n, max);
+        Isa.Vector512 ? ExpSum<Simd512, Vector512<float>>(s, n, max) :
+        Isa.Vector256 ? ExpSum<Simd256, Vector256<float>>(s, n, max) : ExpSum<Simd128, Vector128<float>>(s, n, max);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static float ExpSum<S, V>(float* s, int n, float max) where S : struct, ISimd<V> where V : unmanaged
@@ -155,8 +155,8 @@ internal static unsafe class AttentionKernel
     /// </summary>
     public static void SoftmaxRows(float* s, nint stride, int rows, int columns, int* queries, float* max, float* sum, float* rescale)
     {
-        if (Vector512.IsHardwareAccelerated) SoftmaxRows<Simd512, Vector512<float>>(s, stride, rows, columns, queries, max, sum, rescale);
-        else if (Vector256.IsHardwareAccelerated) SoftmaxRows<Simd256, Vector256<float>>(s, stride, rows, columns, queries, max, sum, rescale);
+        if (Isa.Vector512) SoftmaxRows<Simd512, Vector512<float>>(s, stride, rows, columns, queries, max, sum, rescale);
+        else if (Isa.Vector256) SoftmaxRows<Simd256, Vector256<float>>(s, stride, rows, columns, queries, max, sum, rescale);
         else SoftmaxRows<Simd128, Vector128<float>>(s, stride, rows, columns, queries, max, sum, rescale);
     }
 
@@ -209,8 +209,8 @@ internal static unsafe class AttentionKernel
     /// <summary>y[queries[i]] = y[queries[i]] rescale[i] + x[i], rows of <paramref name="columns"/> floats one after the other.</summary>
     public static void AddRescaled(int rows, int columns, float* x, int* queries, float* rescale, float* y)
     {
-        if (Vector512.IsHardwareAccelerated) AddRescaled<Simd512, Vector512<float>>(rows, columns, x, queries, rescale, y);
-        else if (Vector256.IsHardwareAccelerated) AddRescaled<Simd256, Vector256<float>>(rows, columns, x, queries, rescale, y);
+        if (Isa.Vector512) AddRescaled<Simd512, Vector512<float>>(rows, columns, x, queries, rescale, y);
+        else if (Isa.Vector256) AddRescaled<Simd256, Vector256<float>>(rows, columns, x, queries, rescale, y);
         else AddRescaled<Simd128, Vector128<float>>(rows, columns, x, queries, rescale, y);
     }
 
@@ -236,8 +236,8 @@ internal static unsafe class AttentionKernel
     /// </summary>
     public static void ScoreGradients(float* s, nint sStride, float* d, nint dStride, int rows, int columns, int* queries, float* logSums, float* deltas)
     {
-        if (Vector512.IsHardwareAccelerated) ScoreGradients<Simd512, Vector512<float>>(s, sStride, d, dStride, rows, columns, queries, logSums, deltas);
-        else if (Vector256.IsHardwareAccelerated) ScoreGradients<Simd256, Vector256<float>>(s, sStride, d, dStride, rows, columns, queries, logSums, deltas);
+        if (Isa.Vector512) ScoreGradients<Simd512, Vector512<float>>(s, sStride, d, dStride, rows, columns, queries, logSums, deltas);
+        else if (Isa.Vector256) ScoreGradients<Simd256, Vector256<float>>(s, sStride, d, dStride, rows, columns, queries, logSums, deltas);
         else ScoreGradients<Simd128, Vector128<float>>(s, sStride, d, dStride, rows, columns, queries, logSums, deltas);
     }
 
@@ -264,8 +264,8 @@ internal static unsafe class AttentionKernel
     /// </summary>
     public static void AddBias(float* s, int rows, int columns, float* row, float* column)
     {
-        if (Vector512.IsHardwareAccelerated) AddBias<Simd512, Vector512<float>>(s, rows, columns, row, column);
-        else if (Vector256.IsHardwareAccelerated) AddBias<Simd256, Vector256<float>>(s, rows, columns, row, column);
+        if (Isa.Vector512) AddBias<Simd512, Vector512<float>>(s, rows, columns, row, column);
+        else if (Isa.Vector256) AddBias<Simd256, Vector256<float>>(s, rows, columns, row, column);
         else AddBias<Simd128, Vector128<float>>(s, rows, columns, row, column);
     }
 

@@ -6,6 +6,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void AccumulateTurns(Tensor rate, Tensor step, Tensor? initial, Tensor turns, Tensor final)
     {
+        using Timed timed = Measure([rate, step, initial, turns, final]);
         Start(initial, final.Pointer, final.Shape.Count);
         AccumulateTurnsJob job = new()
         {
@@ -24,6 +25,7 @@ public sealed unsafe partial class CpuDevice
     internal override void AccumulateTurnsBackward(Tensor rate, Tensor step, Tensor turns, Tensor? dturns, Tensor? dfinal,
         GradTarget drate, GradTarget dstep, GradTarget dinitial)
     {
+        using Timed timed = Measure([rate, step, turns, dturns, dfinal, drate, dstep, dinitial]);
         int heads = step.Shape.Columns, pairs = rate.Shape.Columns;
         AngleGradsJob angles = new()
         {

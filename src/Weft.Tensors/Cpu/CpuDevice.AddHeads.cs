@@ -4,11 +4,15 @@ namespace Weft.Tensors.Cpu;
 
 public sealed unsafe partial class CpuDevice
 {
-    internal override void AddHeads(Tensor y, Tensor x, Tensor factor, Tensor z) =>
+    internal override void AddHeads(Tensor y, Tensor x, Tensor factor, Tensor z)
+    {
+        using Timed timed = Measure([y, x, factor, z]);
         Run(new HeadFactorsJob { Base = new Strided(y), X = new Strided(x), Factor = new Strided(factor), To = new Strided(z) }, x, factor);
+    }
 
     internal override void AddHeadsBackward(Tensor x, Tensor factor, Tensor dz, GradTarget dx, GradTarget dfactor)
     {
+        using Timed timed = Measure([x, factor, dz, dx, dfactor]);
         if (dx.Tensor is { } toX)
         {
             // factor dz, on top of what is there.

@@ -6,6 +6,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void Attention(in AttentionOperands operands, Tensor y, Tensor? logSums)
     {
+        using Timed timed = Measure([operands, y, logSums]);
         var view = new AttentionView(operands);
         CountFlops(view.Batch * view.Options.Flops(view.Tokens, operands.Past.Length));
         if (view.Tokens == 0)

@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void AttentionBackward(in AttentionOperands operands, Tensor y, Tensor logSums, Tensor dy, in AttentionGradients gradients)
     {
+        using Timed timed = Measure([operands, y, logSums, dy, gradients.Q, gradients.K, gradients.V, gradients.LogForget]);
         var view = new AttentionView(operands);
         if (view.Tokens == 0)
         {

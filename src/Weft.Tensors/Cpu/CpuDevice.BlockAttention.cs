@@ -4,12 +4,14 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void BlockMeans(Tensor k, in AttentionPast past, int block, Tensor means)
     {
+        using Timed timed = Measure([k, means]);
         BlockMeanJob job = new() { K = new TokenRows(k), Past = new TokenRows(past.Keys), Length = past.Length, Block = block, Means = new TokenRows(means), Blocks = means.Shape[1], Columns = k.Shape.Columns };
         Pool.Run(ref job, k.Shape[0] * means.Shape[1]);
     }
 
     internal override void BlockAttention(in AttentionOperands operands, in BlockSparsity sparsity, Tensor? means, Tensor y, Tensor? chosen, Tensor? logSums)
     {
+        using Timed timed = Measure([Operand.Sparse(operands, (long)sparsity.Budget * sparsity.Block), means, y, chosen, logSums]);
         var view = new AttentionView(operands);
         CountFlops(view.Batch * sparsity.Flops(view.Options, view.Tokens, view.Position));
         if (view.Tokens == 0)

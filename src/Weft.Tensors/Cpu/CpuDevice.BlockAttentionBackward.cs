@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void BlockAttentionBackward(in AttentionOperands operands, in BlockSparsity sparsity, Tensor chosen, Tensor y, Tensor logSums, Tensor dy, in AttentionGradients gradients)
     {
+        using Timed timed = Measure([Operand.Sparse(operands, (long)sparsity.Budget * sparsity.Block), chosen, y, logSums, dy, gradients.Q, gradients.K, gradients.V, gradients.LogForget]);
         var view = new AttentionView(operands);
         if (view.Tokens == 0)
         {

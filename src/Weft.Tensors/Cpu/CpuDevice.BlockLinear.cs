@@ -9,12 +9,14 @@ public sealed unsafe partial class CpuDevice
 
     internal override void BlockLinear(Tensor x, Tensor weight, Tensor y)
     {
+        using Timed timed = Measure([x, weight, y]);
         Multiply(new Strided(x), weight.Pointer, new Strided(y), x.Shape.Rows, weight.Shape[0], weight.Shape[1], weight.Shape[2]);
         CountFlops(2L * x.Shape.Rows * weight.Shape.Count);
     }
 
     internal override void BlockLinearBackward(Tensor x, Tensor weight, Tensor dy, GradTarget dx, GradTarget dweight)
     {
+        using Timed timed = Measure([x, weight, dy, dx, dweight]);
         int rows = x.Shape.Rows, blocks = weight.Shape[0], ins = weight.Shape[1], outs = weight.Shape[2];
         if (dx.Tensor is not null)
         {

@@ -6,6 +6,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void CausalConv(Tensor x, Tensor weight, Tensor? bias, Tensor? past, bool silu, Tensor y, Tensor? last)
     {
+        using Timed timed = Measure([x, weight, bias, past, y, last]);
         var plan = new ConvPlan(x, weight, past, silu);
         plan.Place(Shared(plan.TableFloats + (plan.PointerFloats * Pool.Workers)), weight, bias);
         ConvJob job = new() { P = plan, Y = new Strided(y) };
@@ -21,6 +22,7 @@ public sealed unsafe partial class CpuDevice
     internal override void CausalConvBackward(Tensor x, Tensor weight, Tensor? bias, Tensor? past, bool silu, Tensor? dy, Tensor? dlast,
         GradTarget dx, GradTarget dweight, GradTarget dbias, GradTarget dpast)
     {
+        using Timed timed = Measure([x, weight, bias, past, dy, dlast, dx, dweight, dbias, dpast]);
         var plan = new ConvPlan(x, weight, past, silu);
         long sums = (long)(plan.Kernel + 1) * plan.Padded, slopes = (long)(ConvPlan.Tile + plan.Kernel - 1) * ConvPlan.Strip;
         long tables = plan.TableFloats + (plan.PointerFloats * Pool.Workers);

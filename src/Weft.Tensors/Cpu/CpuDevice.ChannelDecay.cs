@@ -8,6 +8,7 @@ public sealed unsafe partial class CpuDevice
     /// </summary>
     internal override void ChannelDecay(in ChannelDecayInputs inputs, Tensor? initial, Tensor o, Tensor final, Tensor? states)
     {
+        using Timed timed = Measure([inputs.Q, inputs.K, inputs.V, inputs.LogDecay, inputs.Bonus, initial, o, final, states]);
         Start(initial, final.Pointer, final.Shape.Count);
         if (o.Shape.Count == 0)
         {
@@ -41,6 +42,7 @@ public sealed unsafe partial class CpuDevice
     /// <summary>The same two passes from the end: the state's gradient back along the chunks of each head, then every chunk by itself.</summary>
     internal override void ChannelDecayBackward(in ChannelDecayInputs inputs, Tensor states, Tensor? @do, Tensor? dfinal, in ChannelDecayGrads grads)
     {
+        using Timed timed = Measure([inputs.Q, inputs.K, inputs.V, inputs.LogDecay, inputs.Bonus, states, @do, dfinal, grads.Q, grads.K, grads.V, grads.LogDecay, grads.Bonus, grads.Initial]);
         int chunks = inputs.Chunks, sequences = inputs.Batch * inputs.Heads, keys = inputs.Heads * inputs.KeyWidth;
         var plan = new ChannelDecayPlan(inputs, null, null)
         {

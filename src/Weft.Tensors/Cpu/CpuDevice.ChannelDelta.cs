@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void ChannelDelta(in ChannelDeltaInputs inputs, Tensor? initial, Tensor o, Tensor final, ChannelDeltaSaved? saved)
     {
+        using Timed timed = Measure([inputs.Q, inputs.K, inputs.V, inputs.LogDecay, inputs.Beta, inputs.A, inputs.B, initial, o, final, saved?.States, saved?.Recalled]);
         ChannelDeltaJob job = new()
         {
             X = new ChannelDeltaPlan(inputs),
@@ -21,6 +22,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void ChannelDeltaBackward(in ChannelDeltaInputs inputs, in ChannelDeltaSaved saved, Tensor? @do, Tensor? dfinal, in ChannelDeltaGrads grads)
     {
+        using Timed timed = Measure([inputs.Q, inputs.K, inputs.V, inputs.LogDecay, inputs.Beta, inputs.A, inputs.B, saved.States, saved.Recalled, @do, dfinal, grads.V, grads.Beta, grads.Q, grads.K, grads.A, grads.B, grads.LogDecay, grads.Initial]);
         ChannelDeltaBackwardJob job = new()
         {
             X = new ChannelDeltaPlan(inputs),

@@ -6,6 +6,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void ComplexScan(in ComplexScanInputs inputs, Tensor? initial, Tensor h, Tensor final)
     {
+        using Timed timed = Measure([inputs.U, inputs.Lambda, inputs.Gain, initial, h, final]);
         var job = new ComplexScanJob
         {
             P = new ComplexScanPlan(inputs, Pool.Workers),
@@ -19,6 +20,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void ComplexScanBackward(in ComplexScanInputs inputs, Tensor? initial, Tensor h, Tensor? dh, Tensor? dfinal, in ComplexScanGrads grads)
     {
+        using Timed timed = Measure([inputs.U, inputs.Lambda, inputs.Gain, initial, h, dh, dfinal, grads.U, grads.Lambda, grads.Gain, grads.Initial]);
         var job = new ComplexScanBackwardJob
         {
             P = new ComplexScanPlan(inputs, Pool.Workers),

@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void DeltaRule(in DeltaRuleInputs inputs, Tensor? initial, Tensor o, Tensor final, DeltaRuleSaved? saved)
     {
+        using Timed timed = Measure([inputs.Q, inputs.K, inputs.V, inputs.Beta, inputs.LogDecay, initial, o, final, saved?.States, saved?.Errors]);
         DeltaRuleJob job = new()
         {
             X = new DeltaRulePlan(inputs),
@@ -20,6 +21,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void DeltaRuleBackward(in DeltaRuleInputs inputs, in DeltaRuleSaved saved, Tensor? @do, Tensor? dfinal, in DeltaRuleGrads grads)
     {
+        using Timed timed = Measure([inputs.Q, inputs.K, inputs.V, inputs.Beta, inputs.LogDecay, saved.States, saved.Errors, @do, dfinal, grads.V, grads.Beta, grads.LogDecay, grads.Q, grads.K, grads.Initial]);
         DeltaRuleBackwardJob job = new()
         {
             X = new DeltaRulePlan(inputs),

@@ -10,6 +10,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void DiagonalRecurrence(in DiagonalInputs inputs, Tensor h, Tensor final)
     {
+        using Timed timed = Measure([inputs.X, inputs.LogDecay, inputs.Initial, h, final]);
         switch (inputs.Input)
         {
             case DiagonalInput.Complement: Diagonal<ComplementWeight>(inputs, h, final); break;
@@ -23,6 +24,7 @@ public sealed unsafe partial class CpuDevice
     internal override void DiagonalRecurrenceBackward(in DiagonalInputs inputs, Tensor h, Tensor? dh, Tensor? dfinal,
         GradTarget dx, GradTarget dlogDecay, GradTarget dinitial)
     {
+        using Timed timed = Measure([inputs.X, inputs.LogDecay, inputs.Initial, h, dh, dfinal, dx, dlogDecay, dinitial]);
         switch (inputs.Input)
         {
             case DiagonalInput.Complement: DiagonalBackward<ComplementWeight>(inputs, h, dh, dfinal, dx, dlogDecay, dinitial); break;
@@ -71,6 +73,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void MaxPlus(Tensor f, Tensor i, Tensor? initial, Tensor m, Tensor final)
     {
+        using Timed timed = Measure([f, i, initial, m, final]);
         MaxPlusJob job = new()
         {
             Cut = new ChannelBlocks(m.Shape, Pool.Workers),
@@ -86,6 +89,7 @@ public sealed unsafe partial class CpuDevice
     internal override void MaxPlusBackward(Tensor f, Tensor i, Tensor? initial, Tensor m, Tensor? dm, Tensor? dfinal,
         GradTarget df, GradTarget di, GradTarget dinitial)
     {
+        using Timed timed = Measure([f, i, initial, m, dm, dfinal, df, di, dinitial]);
         MaxPlusBackwardJob job = new()
         {
             Cut = new ChannelBlocks(m.Shape, Pool.Workers),

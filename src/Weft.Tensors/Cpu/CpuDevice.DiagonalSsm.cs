@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void DiagonalSsm(in DiagonalSsmInputs inputs, Tensor? initial, Tensor y, Tensor final, Tensor? states)
     {
+        using Timed timed = Measure([inputs.X, inputs.Lambda, inputs.W, inputs.Skip, initial, y, final, states]);
         var plan = new DiagonalSsmPlan(inputs);
         var job = new DiagonalSsmJob
         {
@@ -20,6 +21,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void DiagonalSsmBackward(in DiagonalSsmInputs inputs, Tensor states, Tensor? dy, Tensor? dfinal, in DiagonalSsmGrads grads)
     {
+        using Timed timed = Measure([inputs.X, inputs.Lambda, inputs.W, inputs.Skip, states, dy, dfinal, grads.X, grads.Lambda, grads.W, grads.Skip, grads.Initial]);
         var plan = new DiagonalSsmPlan(inputs);
         var job = new DiagonalSsmBackwardJob
         {

@@ -6,12 +6,14 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void Discretize(in DiscretizeInputs inputs, Tensor lambda, Tensor gain)
     {
+        using Timed timed = Measure([inputs.Real, inputs.Imaginary, inputs.LogStep, inputs.C, lambda, gain]);
         var job = new DiscretizeJob { P = new DiscretizePlan(inputs), Lambda = lambda.Pointer, Gain = gain.Pointer };
         Pool.RunWide(ref job, job.P.Items);
     }
 
     internal override void DiscretizeBackward(in DiscretizeInputs inputs, Tensor? dlambda, Tensor? dgain, in DiscretizeGrads grads)
     {
+        using Timed timed = Measure([inputs.Real, inputs.Imaginary, inputs.LogStep, inputs.C, dlambda, dgain, grads.Real, grads.Imaginary, grads.LogStep, grads.C]);
         var job = new DiscretizeBackwardJob
         {
             P = new DiscretizePlan(inputs),

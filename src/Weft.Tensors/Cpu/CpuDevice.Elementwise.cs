@@ -4,10 +4,15 @@ namespace Weft.Tensors.Cpu;
 
 public sealed unsafe partial class CpuDevice
 {
-    internal override void Fill(Tensor x, float value) => Map<FillMap>(x, p: value);
+    internal override void Fill(Tensor x, float value)
+    {
+        using Timed timed = Measure([x]);
+        Map<FillMap>(x, p: value);
+    }
 
     internal override void Affine(Tensor x, float scale, float shift, Tensor y, bool accumulate)
     {
+        using Timed timed = Measure([x, new(y, accumulate)]);
         if (scale == 1 && shift == 0)
         {
             Map<CopyMap>(y, x, accumulate: accumulate);
@@ -20,6 +25,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void Binary(BinaryKind kind, Tensor a, Tensor b, Tensor y)
     {
+        using Timed timed = Measure([a, b, y]);
         if (a.Shape.Count != y.Shape.Count || b.Shape.Count != y.Shape.Count)
         {
             BroadcastBinary(kind, a, b, y);
@@ -36,6 +42,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void Unary(UnaryKind kind, Tensor x, Tensor y)
     {
+        using Timed timed = Measure([x, y]);
         switch (kind)
         {
             case UnaryKind.Exp: Map<ExpMap>(y, x); break;
@@ -57,6 +64,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void UnaryBackward(UnaryKind kind, Tensor x, Tensor y, Tensor dy, GradTarget dx)
     {
+        using Timed timed = Measure([x, y, dy, dx]);
         Tensor to = dx.Tensor!;
         bool add = dx.Accumulate;
         switch (kind)
@@ -78,10 +86,15 @@ public sealed unsafe partial class CpuDevice
         }
     }
 
-    internal override void SiluMul(Tensor gate, Tensor x, Tensor y) => Map<SiluMulMap>(y, gate, x);
+    internal override void SiluMul(Tensor gate, Tensor x, Tensor y)
+    {
+        using Timed timed = Measure([gate, x, y]);
+        Map<SiluMulMap>(y, gate, x);
+    }
 
     internal override void SiluMulBackward(Tensor gate, Tensor x, Tensor dy, GradTarget dgate, GradTarget dx)
     {
+        using Timed timed = Measure([gate, x, dy, dgate, dx]);
         if (dx.Tensor is { } toX)
         {
             Map<SiluMulMap>(toX, gate, dy, accumulate: dx.Accumulate);

@@ -6,6 +6,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void GatedRecurrence(in GatedInputs inputs, in GatedStates initial, Tensor h, in GatedStates final, GatedSaved? saved)
     {
+        using Timed timed = Measure([inputs.A, inputs.B, inputs.C, inputs.D, inputs.R, inputs.Bias, initial.H, initial.C, initial.N, initial.M, h, final.H, final.C, final.N, final.M, saved?.Gates, saved?.Cells]);
         var plan = new GatedPlan(inputs, h, saved, Pool.Workers);
         for (int s = 0; s < inputs.States; s++)
         {
@@ -42,6 +43,7 @@ public sealed unsafe partial class CpuDevice
     /// </summary>
     internal override void GatedRecurrenceBackward(in GatedInputs inputs, in GatedStates initial, Tensor h, in GatedSaved saved, Tensor? dh, Tensor? dfinal, in GatedGrads grads)
     {
+        using Timed timed = Measure([inputs.A, inputs.B, inputs.C, inputs.D, inputs.R, inputs.Bias, initial.H, initial.C, initial.N, initial.M, h, saved.Gates, saved.Cells, dh, dfinal, grads.A, grads.B, grads.C, grads.D, grads.R, grads.Bias, grads.H0, grads.C0, grads.N0, grads.M0]);
         var plan = new GatedPlan(inputs, h, saved, Pool.Workers);
         int batch = inputs.Batch, time = inputs.Time, width = inputs.Width, heads = inputs.Heads, each = inputs.HeadWidth, gates = plan.Gates * each, kept = 4 * width;
         long carried = (long)inputs.States * batch * width, transposed = (long)width * gates;

@@ -8,6 +8,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void ForgetGate(Tensor z, Tensor? bound, float root, Tensor y)
     {
+        using Timed timed = Measure([z, bound, y]);
         int columns = z.Shape.Columns;
         ForgetGateJob job = ForgetGateJob.Of(z, root, y);
         if (bound is not null)
@@ -21,6 +22,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void ForgetGateBackward(Tensor z, Tensor? bound, float root, Tensor y, Tensor dy, GradTarget dz, GradTarget dbound)
     {
+        using Timed timed = Measure([z, bound, y, dy, dz, dbound]);
         int columns = z.Shape.Columns;
         ForgetGateBackwardJob job = new() { G = ForgetGateJob.Of(z, root, y), DY = new Strided(dy), DZ = new Strided(dz) };
         if (bound is not null)
@@ -41,12 +43,14 @@ public sealed unsafe partial class CpuDevice
 
     internal override void Softmax(Tensor x, int group, Tensor y)
     {
+        using Timed timed = Measure([x, y]);
         SoftmaxJob job = new() { X = new Strided(x), Y = new Strided(y), Rows = x.Shape.Rows, Columns = x.Shape.Columns, Group = group };
         Pool.RunWide(ref job, (job.Rows + SoftmaxJob.RowsEach - 1) / SoftmaxJob.RowsEach);
     }
 
     internal override void SoftmaxBackward(Tensor y, int group, Tensor dy, GradTarget dx)
     {
+        using Timed timed = Measure([y, dy, dx]);
         SoftmaxBackwardJob job = new() { Y = new Strided(y), DY = new Strided(dy), DX = new Strided(dx), Rows = y.Shape.Rows, Columns = y.Shape.Columns, Group = group };
         Pool.RunWide(ref job, (job.Rows + SoftmaxJob.RowsEach - 1) / SoftmaxJob.RowsEach);
     }

@@ -4,10 +4,15 @@ namespace Weft.Tensors.Cpu;
 
 public sealed unsafe partial class CpuDevice
 {
-    internal override void Lerp(Tensor a, Tensor b, Tensor w, Tensor y) => Map<LerpMap>(y, a, b, w);
+    internal override void Lerp(Tensor a, Tensor b, Tensor w, Tensor y)
+    {
+        using Timed timed = Measure([a, b, w, y]);
+        Map<LerpMap>(y, a, b, w);
+    }
 
     internal override void LerpBackward(Tensor a, Tensor b, Tensor w, Tensor dy, GradTarget da, GradTarget db, GradTarget dw)
     {
+        using Timed timed = Measure([a, b, w, dy, da, db, dw]);
         if (da.Tensor is { } toA)
         {
             Map<LerpFromGrad>(toA, dy, w, accumulate: da.Accumulate);

@@ -5,13 +5,14 @@ namespace Weft.Tensors.Cpu;
 
 public sealed unsafe partial class CpuDevice
 {
-    private static readonly int Lanes = Vector512.IsHardwareAccelerated ? 16 : Vector256.IsHardwareAccelerated ? 8 : 4;
+    private static readonly int Lanes = Isa.Vector512 ? 16 : Isa.Vector256 ? 8 : 4;
 
     private DeviceMemory? twiddles; // LaneFft's table, for transforms up to its number of nodes
     private int twiddleNodes;
 
     internal override void LongConv(in LongConvInputs inputs, Tensor y)
     {
+        using Timed timed = Measure([inputs.X, inputs.Kernel, inputs.Skip, Operand.Tokens(inputs.Past.Values, inputs.Past.Length), y]);
         var frame = new LongConvFrame(inputs, Twiddles(inputs.Plan.Block));
         LongConvPlan plan = frame.Plan;
         (int from, int to) = plan.Transformed;
@@ -33,6 +34,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void LongConvBackward(in LongConvInputs inputs, Tensor dy, GradTarget dx, GradTarget dkernel, GradTarget dskip, GradTarget dpast)
     {
+        using Timed timed = Measure([inputs.X, inputs.Kernel, inputs.Skip, Operand.Tokens(inputs.Past.Values, inputs.Past.Length), dy, dx, dkernel, dskip, dpast]);
         if (dpast is { Tensor: { } past, Accumulate: false })
         {
             Fill(past, 0); // rows that are none of the past's

@@ -6,6 +6,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void Embed(Tensor table, Tokens tokens, Tensor y)
     {
+        using Timed timed = Measure([y, y]); // as much of the table as of y
         int width = table.Shape.Columns, vocabulary = table.Shape.Rows;
         int* ids = tokens.Pointer;
         for (int i = 0; i < tokens.Count; i++)
@@ -21,6 +22,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void EmbedBackward(Tokens tokens, Tensor dy, Tensor dtable)
     {
+        using Timed timed = Measure([dy, new(dy, true)]); // rows of the table, as many as of dy
         EmbedBackwardJob job = new() { Tokens = tokens.Pointer, Count = tokens.Count, Dy = dy.Pointer, Stride = dy.RowStride, Table = dtable.Pointer, Width = dtable.Shape.Columns };
         Pool.Run(ref job, (job.Width + EmbedBackwardJob.Strip - 1) / EmbedBackwardJob.Strip);
     }
@@ -47,6 +49,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void CrossEntropy(Tensor logits, Tokens targets, Tensor losses)
     {
+        using Timed timed = Measure([logits, losses]);
         CrossEntropyJob job = CrossEntropyJob.Of(logits, targets);
         job.Losses = losses.Pointer;
         Pool.RunWide(ref job, job.Blocks);
@@ -54,11 +57,23 @@ public sealed unsafe partial class CpuDevice
 
     internal override void CrossEntropyBackward(Tensor logits, Tokens targets, Tensor dlosses, GradTarget dlogits)
     {
+        using Timed timed = Measure([logits, dlosses, dlogits]);
         CrossEntropyJob job = CrossEntropyJob.Of(logits, targets);
         job.Dlosses = dlosses.Pointer;
         job.Dlogits = dlogits.Tensor!.Pointer;
         (job.DlogitsStride, job.Accumulate) = (dlogits.Tensor.RowStride, dlogits.Accumulate);
         Pool.RunWide(ref job, job.Blocks);
+    }
+
+    private static void CheckTargets(Tokens targets, int vocabulary)
+    {
+        for (int i = 0; i < targets.Count; i++)
+        {
+            if (targets.Pointer[i] >= vocabulary)
+            {
+                throw new InputException($"target {targets.Pointer[i]} is outside the vocabulary of {vocabulary}");
+            }
+        }
     }
 
     private struct CrossEntropyJob : IWideJob
@@ -76,14 +91,7 @@ public sealed unsafe partial class CpuDevice
         public static CrossEntropyJob Of(Tensor logits, Tokens targets)
         {
             int columns = logits.Shape.Columns;
-            for (int i = 0; i < targets.Count; i++)
-            {
-                if (targets.Pointer[i] >= columns)
-                {
-                    throw new InputException($"target {targets.Pointer[i]} is outside the vocabulary of {columns}");
-                }
-            }
-
+            CheckTargets(targets, columns);
             return new CrossEntropyJob { Logits = logits.Pointer, Stride = logits.RowStride, Rows = logits.Shape.Rows, Columns = columns, Targets = targets.Pointer };
         }
 

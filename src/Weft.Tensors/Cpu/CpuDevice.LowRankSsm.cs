@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void LowRankSsm(in LowRankSsmInputs inputs, Tensor? initial, Tensor y, Tensor final, Tensor? states)
     {
+        using Timed timed = Measure([inputs.X, inputs.Lambda, inputs.Left, inputs.Right, inputs.B, inputs.C, inputs.Skip, initial, y, final, states]);
         var plan = new LowRankSsmPlan(inputs);
         var job = new LowRankSsmJob
         {
@@ -20,6 +21,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void LowRankSsmBackward(in LowRankSsmInputs inputs, Tensor states, Tensor? dy, Tensor? dfinal, in LowRankSsmGrads grads)
     {
+        using Timed timed = Measure([inputs.X, inputs.Lambda, inputs.Left, inputs.Right, inputs.B, inputs.C, inputs.Skip, states, dy, dfinal, grads.X, grads.Lambda, grads.Left, grads.Right, grads.B, grads.C, grads.Skip, grads.Initial]);
         var plan = new LowRankSsmPlan(inputs);
         var job = new LowRankSsmBackwardJob
         {

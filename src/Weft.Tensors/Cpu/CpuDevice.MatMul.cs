@@ -4,13 +4,46 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void MatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor? bias, Tensor c, bool accumulate)
     {
+        using Timed timed = Measure([a, b, bias, new(c, accumulate)]);
         int m = c.Shape.Rows, n = c.Shape.Columns, k = transposeA ? a.Shape.Rows : a.Shape.Columns;
-        Gemm.Run(Pool, transposeA, transposeB, m, n, k, a.Pointer, a.RowStride, b.Pointer, b.RowStride, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
         CountFlops(2L * m * n * k);
+        if (kernels != null && Bf16Gemm.Takes(m, n, k, b.IsWeight))
+        {
+            float* packed = Packed(b, transposeB, n, k);
+            if (m <= Bf16Rows.MaxRows && !transposeA)
+                Bf16Rows.Run(Pool, m, n, k, a.Pointer, a.RowStride, packed, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
+            else
+                Bf16Gemm.Run(Pool, kernels, transposeA, m, n, k, a.Pointer, a.RowStride, packed, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
+            return;
+        }
+
+        Gemm.Run(Pool, transposeA, transposeB, m, n, k, a.Pointer, a.RowStride, b.Pointer, b.RowStride, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
+    }
+
+    // op(b) in bfloat16: a weight's is kept until it changes.
+    private float* Packed(Tensor b, bool transposed, int n, int k)
+    {
+        float* target;
+        if (b.IsWeight)
+        {
+            PackedWeight weight = (PackedWeight)(b.DeviceCopy ??= new PackedWeight(this));
+            if (!weight.Wanted(transposed, Bf16Gemm.PackedLanes(n, k), b.Version, out target))
+            {
+                return target;
+            }
+        }
+        else
+        {
+            target = Pool.Scratch(Pool.CurrentWorker, (nint)Bf16Gemm.PackedLanes(n, k), WorkerPool.GemmSlotB);
+        }
+
+        Bf16Gemm.Pack(Pool, transposed, n, k, b.Pointer, b.RowStride, target);
+        return target;
     }
 
     internal override void BatchedMatMul(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, bool accumulate)
     {
+        using Timed timed = Measure([a, b, new(c, accumulate)]);
         int m = c.Shape[^2], n = c.Shape[^1], k = a.Shape[transposeA ? ^2 : ^1];
         int batch = (int)(c.Shape.Count / Math.Max(1, (long)m * n));
         BatchedJob job = new()

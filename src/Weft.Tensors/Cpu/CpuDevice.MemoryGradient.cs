@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void MemoryGradient(in MemoryGradientInputs inputs, Tensor? initial, Tensor z, Tensor final, Tensor? memories)
     {
+        using Timed timed = Measure([inputs.Q, inputs.K, inputs.V, inputs.Rate, inputs.Step, inputs.NormWeight, inputs.NormBias, initial, z, final, memories]);
         MemoryGradientJob job = new()
         {
             X = new MemoryGradientPlan(inputs),
@@ -19,6 +20,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void MemoryGradientBackward(in MemoryGradientInputs inputs, Tensor? initial, Tensor memories, Tensor? dz, Tensor? dfinal, in MemoryGradientGrads grads)
     {
+        using Timed timed = Measure([inputs.Q, inputs.K, inputs.V, inputs.Rate, inputs.Step, inputs.NormWeight, inputs.NormBias, initial, memories, dz, dfinal, grads.Q, grads.K, grads.V, grads.Rate, grads.Step, grads.NormWeight, grads.NormBias, grads.Initial]);
         int items = inputs.Batch * inputs.Heads, width = inputs.Width;
         MemoryGradientBackwardJob job = new()
         {

@@ -8,6 +8,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void Norm(Tensor x, Tensor? weight, Tensor? gate, in NormOptions options, Tensor y)
     {
+        using Timed timed = Measure([x, weight, gate, y]);
         NormJob job = NormJob.Of(x, weight, gate, options);
         job.Y = y.Pointer;
         job.YStride = y.RowStride;
@@ -16,6 +17,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void NormBackward(Tensor x, Tensor? weight, Tensor? gate, in NormOptions options, Tensor dy, GradTarget dx, GradTarget dweight, GradTarget dgate)
     {
+        using Timed timed = Measure([x, weight, gate, dy, dx, dweight, dgate]);
         NormBackwardJob job = new() { N = NormJob.Of(x, weight, gate, options), Dy = dy.Pointer, DyStride = dy.RowStride };
         if (dx.Tensor is { } toX)
         {

@@ -6,12 +6,14 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void DivideByLast(Tensor x, Tensor? logFloor, int heads, float epsilon, Tensor y)
     {
+        using Timed timed = Measure([x, logFloor, y]);
         DivideJob job = new() { X = new Strided(x), LogFloor = new Strided(logFloor), Y = new Strided(y), Heads = heads, Width = y.Shape.Columns / heads, Rows = y.Shape.Rows, Epsilon = epsilon };
         Pool.RunWide(ref job, job.Parts);
     }
 
     internal override void DivideByLastBackward(Tensor x, Tensor? logFloor, int heads, float epsilon, Tensor y, Tensor dy, GradTarget dx, GradTarget dlogFloor)
     {
+        using Timed timed = Measure([x, logFloor, y, dy, dx, dlogFloor]);
         DivideJob forward = new() { X = new Strided(x), LogFloor = new Strided(logFloor), Y = new Strided(y), Heads = heads, Width = y.Shape.Columns / heads, Rows = y.Shape.Rows, Epsilon = epsilon };
         DivideBackwardJob job = new() { F = forward, Dy = new Strided(dy), Dx = new Strided(dx), DlogFloor = new Strided(dlogFloor) };
         Pool.RunWide(ref job, forward.Parts);

@@ -7,6 +7,7 @@ public sealed unsafe partial class CpuDevice
     /// <inheritdoc/>
     public override double SumOfSquares(Tensor x)
     {
+        using Timed timed = Measure([x]);
         var tiles = new Tiles(x.Shape, x.IsContiguous);
         SquaresJob job = new() { Tiles = tiles, X = x.Pointer, Stride = tiles.Stride(x), Sums = (double*)Shared(2L * tiles.Count) };
         Pool.Run(ref job, tiles.Count);
@@ -46,6 +47,7 @@ public sealed unsafe partial class CpuDevice
     /// <inheritdoc/>
     public override void AdamW(Tensor weight, Tensor gradient, Tensor mean, Tensor variance, in AdamWStep step)
     {
+        using Timed timed = Measure([new(weight, true), new(gradient, true), new(mean, true), new(variance, true)]);
         var tiles = new Tiles(weight.Shape, true);
         AdamWJob job = new()
         {
@@ -59,6 +61,7 @@ public sealed unsafe partial class CpuDevice
             Correct2 = (float)(1 / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step))),
         };
         Pool.RunWide(ref job, tiles.Count);
+        weight.Changed();
     }
 
     private struct AdamWJob : IWideJob

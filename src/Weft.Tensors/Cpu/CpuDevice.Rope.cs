@@ -9,6 +9,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void Rope(Tensor x, in RopeOptions options, bool inverse, Tensor y, bool accumulate)
     {
+        using Timed timed = Measure([x, new(y, accumulate)]);
         RopeTable table = RopeTableOf(options.Theta, options.Rotary);
         int time = x.Shape[1];
         long firstTile = options.Position / RopeTable.Positions;
@@ -135,8 +136,8 @@ public sealed unsafe partial class CpuDevice
 
         private readonly void Turn(int pairs, float* x, float* cosines, float* sines, float* y, bool accumulate)
         {
-            if (Vector512.IsHardwareAccelerated) Turn<Simd512, Vector512<float>>(pairs, x, cosines, sines, y, accumulate);
-            else if (Vector256.IsHardwareAccelerated) Turn<Simd256, Vector256<float>>(pairs, x, cosines, sines, y, accumulate);
+            if (Isa.Vector512) Turn<Simd512, Vector512<float>>(pairs, x, cosines, sines, y, accumulate);
+            else if (Isa.Vector256) Turn<Simd256, Vector256<float>>(pairs, x, cosines, sines, y, accumulate);
             else Turn<Simd128, Vector128<float>>(pairs, x, cosines, sines, y, accumulate);
             int rest = Options.HeadDim - Options.Rotary;
             if (rest > 0)

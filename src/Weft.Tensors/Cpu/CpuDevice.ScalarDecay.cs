@@ -12,6 +12,7 @@ public sealed unsafe partial class CpuDevice
     /// </summary>
     internal override void ScalarDecay(in ScalarDecayInputs inputs, Tensor? initial, Tensor o, Tensor final, Tensor? states)
     {
+        using Timed timed = Measure([inputs.Q, inputs.K, inputs.V, inputs.LogDecay, inputs.Gate, inputs.Skip, initial, o, final, states]);
         Start(initial, final.Pointer, final.Shape.Count);
         if (o.Shape.Count == 0)
         {
@@ -55,6 +56,7 @@ public sealed unsafe partial class CpuDevice
     /// </summary>
     internal override void ScalarDecayBackward(in ScalarDecayInputs inputs, Tensor states, Tensor? @do, Tensor? dfinal, in ScalarDecayGrads grads)
     {
+        using Timed timed = Measure([inputs.Q, inputs.K, inputs.V, inputs.LogDecay, inputs.Gate, inputs.Skip, states, @do, dfinal, grads.V, grads.Q, grads.K, grads.LogDecay, grads.Gate, grads.Skip, grads.Initial]);
         int chunks = inputs.Chunks, batch = inputs.Batch, heads = inputs.Heads;
         var plan = new ScalarDecayPlan(inputs, null, null) { States = states.Pointer, Slots = chunks };
         plan.Cut(Pool.Workers);

@@ -7,6 +7,7 @@ public sealed unsafe partial class CpuDevice
     /// <summary>Every block of channels by itself, along all tokens.</summary>
     internal override void SelectiveScan(in SelectiveScanInputs inputs, Tensor? initial, Tensor y, Tensor final, Tensor? kept)
     {
+        using Timed timed = Measure([inputs.X, inputs.Dt, inputs.A, inputs.B, inputs.C, inputs.Skip, initial, y, final, kept]);
         var plan = new SelectiveScanPlan(inputs);
         plan.WorkEach = (2 * plan.StateFloats) + (3 * plan.TileFloats);
         plan.Work = Shared(plan.WorkEach * Pool.Workers);
@@ -28,6 +29,7 @@ public sealed unsafe partial class CpuDevice
     /// </summary>
     internal override void SelectiveScanBackward(in SelectiveScanInputs inputs, Tensor kept, Tensor? dy, Tensor? dfinal, in SelectiveScanGrads grads)
     {
+        using Timed timed = Measure([inputs.X, inputs.Dt, inputs.A, inputs.B, inputs.C, inputs.Skip, kept, dy, dfinal, grads.X, grads.Dt, grads.B, grads.C, grads.A, grads.Skip, grads.Initial]);
         const int segment = 8; // chunks: their shares are still in the caches when they are added up
         var plan = new SelectiveScanPlan(inputs);
         int blocks = plan.Blocks * plan.Groups, tokens = Math.Min(segment * SelectiveScanPlan.Chunk, plan.Time);

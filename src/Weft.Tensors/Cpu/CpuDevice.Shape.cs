@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void CopyBox(Tensor source, in Box from, Tensor destination, in Box to, (int A, int B, int C, int D) lengths, bool accumulate)
     {
+        using Timed timed = Measure([Operand.Floats((accumulate ? 3L : 2L) * lengths.A * lengths.B * lengths.C * lengths.D)]);
         CopyJob job = new() { From = from, To = to, X = source.Pointer + from.Offset, Y = destination.Pointer + to.Offset, Lengths = lengths, Accumulate = accumulate };
         if (lengths.A > 0 && lengths.B > 0 && lengths.C > 0 && lengths.D > 0)
         {
@@ -49,6 +50,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void SumTo(Tensor source, Tensor destination, bool accumulate)
     {
+        using Timed timed = Measure([source, new(destination, accumulate)]);
         (int A, int B, int C, int D) from = source.Shape.Four(), to = destination.Shape.Four();
         if (destination.Shape.Count == source.Shape.Columns && to.D == from.D)
         {

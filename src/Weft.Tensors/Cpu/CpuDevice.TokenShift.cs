@@ -9,6 +9,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void TokenShift(Tensor x, Tensor mix, Tensor? past, Tensor y, Tensor last)
     {
+        using Timed timed = Measure([x, mix, past, y, last]);
         TokenShiftJob job = TokenShiftJob.Of(x, mix, past);
         job.Y = new Strided(y);
         job.Zeros = Pool.Scratch(0, job.Columns);
@@ -22,6 +23,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void TokenShiftBackward(Tensor x, Tensor mix, Tensor? past, Tensor dy, Tensor? dlast, GradTarget dx, GradTarget dmix, GradTarget dpast)
     {
+        using Timed timed = Measure([x, mix, past, dy, dlast, dx, dmix, dpast]);
         TokenShiftBackwardJob job = new()
         {
             N = TokenShiftJob.Of(x, mix, past),

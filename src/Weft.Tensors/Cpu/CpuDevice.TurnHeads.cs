@@ -6,6 +6,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void TurnHeads(Tensor x, Tensor bias, Tensor turns, in TurnShape shape, Tensor? before, Tensor y, Tensor? last)
     {
+        using Timed timed = Measure([x, bias, turns, before, y, last]);
         TurnHeadsJob job = new() { X = new Strided(x), Bias = bias.Pointer, Turns = new Strided(turns), Y = new Strided(y), Last = last is null ? null : last.Pointer, Size = shape };
         for (int batch = 0; batch < shape.Batch && last is not null; batch++)
         {
@@ -26,6 +27,7 @@ public sealed unsafe partial class CpuDevice
     internal override void TurnHeadsBackward(Tensor x, Tensor bias, Tensor turns, in TurnShape shape, bool later, Tensor? dy, Tensor? dlast,
         GradTarget dx, GradTarget dbias, GradTarget dturns, GradTarget dbefore)
     {
+        using Timed timed = Measure([x, bias, turns, dy, dlast, dx, dbias, dturns, dbefore]);
         TurnHeadsJob forward = new() { X = new Strided(x), Bias = bias.Pointer, Turns = new Strided(turns), Size = shape };
         int each = (int)bias.Shape.Count, shared = shape.Rank * shape.Width;
 

@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void VerticalSlashAttention(in AttentionOperands operands, in VerticalSlash pattern, Tensor choices, Tensor y, Tensor? logSums)
     {
+        using Timed timed = Measure([Operand.Sparse(operands, pattern.Vertical + pattern.Slash), choices, y, logSums]);
         var view = new AttentionView(operands);
         CountFlops(2L * view.Batch * view.Heads * pattern.Pairs(view.Tokens, view.Position) * (view.HeadDim + view.ValueDim));
         if (view.Tokens == 0)

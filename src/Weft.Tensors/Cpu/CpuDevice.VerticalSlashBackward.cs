@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void VerticalSlashAttentionBackward(in AttentionOperands operands, in VerticalSlash pattern, Tensor choices, Tensor y, Tensor logSums, Tensor dy, in AttentionGradients gradients)
     {
+        using Timed timed = Measure([Operand.Sparse(operands, pattern.Vertical + pattern.Slash), choices, y, logSums, dy, gradients.Q, gradients.K, gradients.V, gradients.LogForget]);
         var view = new AttentionView(operands);
         if (view.Tokens == 0)
         {

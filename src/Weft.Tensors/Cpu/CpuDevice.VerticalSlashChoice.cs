@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void ChooseVerticalSlash(in AttentionOperands operands, in VerticalSlash pattern, Tensor? lastQueries, Tensor? inForce, Tensor choices)
     {
+        using Timed timed = Measure([operands.Q, operands.K, Operand.Tokens(operands.Past.Keys, operands.Past.Length), lastQueries, inForce, choices]);
         var view = new AttentionView(operands);
         CountFlops(view.Batch * pattern.ChoiceFlops(view.Options, view.Tokens, view.Position));
         SlashChoiceJob job = new()

@@ -9,6 +9,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void Wkv(in WkvInputs inputs, Tensor? initial, Tensor o, Tensor final, Tensor? states)
     {
+        using Timed timed = Measure([inputs.K, inputs.V, inputs.Decay, inputs.First, initial, o, final, states]);
         Start(initial, final.Pointer, final.Shape.Count);
         WkvJob job = new()
         {
@@ -29,6 +30,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void WkvBackward(in WkvInputs inputs, Tensor states, Tensor? @do, Tensor? dfinal, in WkvGrads grads)
     {
+        using Timed timed = Measure([inputs.K, inputs.V, inputs.Decay, inputs.First, states, @do, dfinal, grads.K, grads.V, grads.Decay, grads.First, grads.Initial]);
         Shape shape = inputs.K.Shape;
         int batch = shape[0], channels = shape.Columns;
         float* work = Shared((long)batch * WkvBackwardJob.Rows * channels);

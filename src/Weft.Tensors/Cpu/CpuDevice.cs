@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 
 namespace Weft.Tensors.Cpu;
 
@@ -7,9 +6,33 @@ namespace Weft.Tensors.Cpu;
 public sealed unsafe partial class CpuDevice : Device
 {
     /// <summary>Starts the device with <paramref name="threads"/> worker threads; 0: as many as the machine has processors.</summary>
-    public CpuDevice(int threads = 0) => Pool = new WorkerPool(threads <= 0 ? Environment.ProcessorCount : threads);
+    /// <remarks>Products in bfloat16 run on the best unit that there is.</remarks>
+    /// <exception cref="InputException">The environment variable WEFT_ISA asks for an instruction set that is not there.</exception>
+    public CpuDevice(int threads = 0, Precision precision = Precision.Float32) : this(threads, precision, BestUnit) { }
 
+    internal CpuDevice(int threads, Precision precision, Bf16Unit unit)
+    {
+        Isa.Check(); // before any kernel is compiled: the choice is a constant to it
+        Precision = precision;
+        if (precision == Precision.BFloat16)
+        {
+            Unit = Bf16Kernels.Of(unit) == null ? Bf16Unit.Portable : unit;
+            kernels = Bf16Kernels.Of(Unit);
+        }
+
+        Pool = new WorkerPool(threads <= 0 ? Environment.ProcessorCount : threads);
+    }
+
+    private readonly Bf16Kernels* kernels; // null: products are float32
     private DeviceMemory? shared;
+
+    /// <inheritdoc/>
+    public override Precision Precision { get; }
+
+    /// <summary>What multiplies bfloat16 numbers, where <see cref="Precision"/> asks for them.</summary>
+    internal Bf16Unit Unit { get; }
+
+    internal static Bf16Unit BestUnit => Isa.Level switch { IsaLevel.Amx => Bf16Unit.Amx, IsaLevel.Avx512Bf16 => Bf16Unit.Avx512, _ => Bf16Unit.Portable };
 
     internal WorkerPool Pool { get; }
 
@@ -17,13 +40,17 @@ public sealed unsafe partial class CpuDevice : Device
     public override int Threads => Pool.Workers;
 
     /// <inheritdoc/>
-    public override string InstructionSet =>
-        Vector512.IsHardwareAccelerated ? "AVX-512" :
-        Vector256.IsHardwareAccelerated ? "AVX2" :
-        Vector128.IsHardwareAccelerated ? (RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? "NEON" : "SSE") : "scalar";
+    public override string InstructionSet => Isa.NameOf(Isa.Level);
 
     /// <inheritdoc/>
-    public override string Description => $"CPU, {Threads} {(Threads == 1 ? "thread" : "threads")}, {InstructionSet}";
+    public override string Instructions => Isa.Describe();
+
+    /// <inheritdoc/>
+    public override string? Notice => Isa.Notice ?? (Precision == Precision.BFloat16 && Unit == Bf16Unit.Portable
+        ? "this processor has no fast instructions for bf16: products in bf16 run slower than with --precision float32" : null);
+
+    /// <inheritdoc/>
+    public override string Description => $"CPU, {Threads} {(Threads == 1 ? "thread" : "threads")}, {InstructionSet}{(Precision == Precision.BFloat16 ? $", products in bf16" : "")}";
 
     /// <inheritdoc/>
     public override void Synchronize() { }
@@ -38,17 +65,13 @@ public sealed unsafe partial class CpuDevice : Device
     }
 
     /// <inheritdoc/>
-    protected internal override nint AllocateMemory(long bytes)
-    {
-        try
-        {
-            return (nint)NativeMemory.AlignedAlloc(checked((nuint)bytes), 64);
-        }
-        catch (OutOfMemoryException e)
-        {
-            throw new InputException($"there is no memory for {bytes / 1048576.0:0.#} MiB more; a smaller batch, context or width would need less", e);
-        }
-    }
+    protected internal override long AvailableMemory => Math.Min(MemoryLimit, MachineMemory.Available());
+
+    /// <summary>The most that a large request is granted, whatever is free: for tests of what happens where memory is short.</summary>
+    internal long MemoryLimit { get; set; } = long.MaxValue;
+
+    /// <inheritdoc/>
+    protected internal override nint AllocateMemory(long bytes) => (nint)NativeMemory.AlignedAlloc(checked((nuint)bytes), 64);
 
     /// <inheritdoc/>
     protected internal override void FreeMemory(nint address) => NativeMemory.AlignedFree((void*)address);
@@ -80,7 +103,7 @@ public sealed unsafe partial class CpuDevice : Device
         if (shared is null || shared.Floats < floats)
         {
             shared?.Dispose();
-            shared = new DeviceMemory(this, Math.Max(floats, 1 << 16));
+            shared = new DeviceMemory(this, Math.Max(floats, 1 << 16), new MemoryUse("the scratch of a kernel", null));
         }
 
         return (float*)shared.Address;

@@ -33,40 +33,40 @@ internal static unsafe partial class Simd
     /// <summary>y[i] += alpha * x[i].</summary>
     public static void Axpy(nint n, float alpha, float* x, float* y)
     {
-        if (Vector512.IsHardwareAccelerated) Axpy<Simd512, Vector512<float>>(n, alpha, x, y);
-        else if (Vector256.IsHardwareAccelerated) Axpy<Simd256, Vector256<float>>(n, alpha, x, y);
+        if (Isa.Vector512) Axpy<Simd512, Vector512<float>>(n, alpha, x, y);
+        else if (Isa.Vector256) Axpy<Simd256, Vector256<float>>(n, alpha, x, y);
         else Axpy<Simd128, Vector128<float>>(n, alpha, x, y);
     }
 
     /// <summary>y[i] += x[i].</summary>
     public static void Add(nint n, float* x, float* y)
     {
-        if (Vector512.IsHardwareAccelerated) Add<Simd512, Vector512<float>>(n, x, y);
-        else if (Vector256.IsHardwareAccelerated) Add<Simd256, Vector256<float>>(n, x, y);
+        if (Isa.Vector512) Add<Simd512, Vector512<float>>(n, x, y);
+        else if (Isa.Vector256) Add<Simd256, Vector256<float>>(n, x, y);
         else Add<Simd128, Vector128<float>>(n, x, y);
     }
 
     /// <summary>x[i] *= alpha.</summary>
     public static void Scale(nint n, float alpha, float* x)
     {
-        if (Vector512.IsHardwareAccelerated) Scale<Simd512, Vector512<float>>(n, alpha, x);
-        else if (Vector256.IsHardwareAccelerated) Scale<Simd256, Vector256<float>>(n, alpha, x);
+        if (Isa.Vector512) Scale<Simd512, Vector512<float>>(n, alpha, x);
+        else if (Isa.Vector256) Scale<Simd256, Vector256<float>>(n, alpha, x);
         else Scale<Simd128, Vector128<float>>(n, alpha, x);
     }
 
     /// <summary>Sum of x[i] * y[i].</summary>
     public static float Dot(nint n, float* x, float* y)
     {
-        if (Vector512.IsHardwareAccelerated) return Reduce<Simd512, Vector512<float>, ProductTerm<Simd512, Vector512<float>>>(n, x, y);
-        if (Vector256.IsHardwareAccelerated) return Reduce<Simd256, Vector256<float>, ProductTerm<Simd256, Vector256<float>>>(n, x, y);
+        if (Isa.Vector512) return Reduce<Simd512, Vector512<float>, ProductTerm<Simd512, Vector512<float>>>(n, x, y);
+        if (Isa.Vector256) return Reduce<Simd256, Vector256<float>, ProductTerm<Simd256, Vector256<float>>>(n, x, y);
         return Reduce<Simd128, Vector128<float>, ProductTerm<Simd128, Vector128<float>>>(n, x, y);
     }
 
     /// <summary>Sum of x[i].</summary>
     public static float Sum(nint n, float* x)
     {
-        if (Vector512.IsHardwareAccelerated) return Reduce<Simd512, Vector512<float>, ValueTerm<Simd512, Vector512<float>>>(n, x, x);
-        if (Vector256.IsHardwareAccelerated) return Reduce<Simd256, Vector256<float>, ValueTerm<Simd256, Vector256<float>>>(n, x, x);
+        if (Isa.Vector512) return Reduce<Simd512, Vector512<float>, ValueTerm<Simd512, Vector512<float>>>(n, x, x);
+        if (Isa.Vector256) return Reduce<Simd256, Vector256<float>, ValueTerm<Simd256, Vector256<float>>>(n, x, x);
         return Reduce<Simd128, Vector128<float>, ValueTerm<Simd128, Vector128<float>>>(n, x, x);
     }
 
@@ -76,8 +76,8 @@ internal static unsafe partial class Simd
     /// <summary>Largest x[i]; -infinity for n = 0. Unspecified if a value is NaN.</summary>
     public static float Max(nint n, float* x)
     {
-        if (Vector512.IsHardwareAccelerated) return Max<Simd512, Vector512<float>>(n, x);
-        if (Vector256.IsHardwareAccelerated) return Max<Simd256, Vector256<float>>(n, x);
+        if (Isa.Vector512) return Max<Simd512, Vector512<float>>(n, x);
+        if (Isa.Vector256) return Max<Simd256, Vector256<float>>(n, x);
         return Max<Simd128, Vector128<float>>(n, x);
     }
 

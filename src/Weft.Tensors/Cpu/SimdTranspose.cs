@@ -12,7 +12,7 @@ internal static unsafe class SimdTranspose
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(int rows, int cols, float* source, nint lds, float* target, nint ldt)
     {
-        int side = Avx512F.IsSupported ? 16 : Avx.IsSupported ? 8 : 4;
+        int side = Isa.Vector512 ? 16 : Isa.Vector256 ? 8 : 4;
         for (int i = 0; i < rows; i += side)
         {
             int h = Math.Min(side, rows - i);
@@ -21,8 +21,8 @@ internal static unsafe class SimdTranspose
                 int w = Math.Min(side, cols - j);
                 float* s = source + i * lds + j;
                 float* t = target + j * ldt + i;
-                if (Avx512F.IsSupported) Block16(h, w, s, lds, t, ldt);
-                else if (Avx.IsSupported) Block8(h, w, s, lds, t, ldt);
+                if (Isa.Vector512) Block16(h, w, s, lds, t, ldt);
+                else if (Isa.Vector256) Block8(h, w, s, lds, t, ldt);
                 else if ((Sse2.IsSupported || AdvSimd.Arm64.IsSupported) && h == 4 && w == 4) Block4(s, lds, t, ldt);
                 else BlockScalar(h, w, s, lds, t, ldt);
             }

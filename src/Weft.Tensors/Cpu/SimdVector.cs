@@ -7,7 +7,7 @@ namespace Weft.Tensors.Cpu;
 
 /// <summary>
 /// The vector operations of the CPU kernels, so that one text serves every width: a kernel is generic in (S, V), is compiled once per width
-/// with every call inlined, and is entered through a test of <c>VectorNNN.IsHardwareAccelerated</c>, which the JIT folds.
+/// with every call inlined, and is entered through a test of <see cref="Isa.Vector512"/> and <see cref="Isa.Vector256"/>, which the JIT folds.
 /// </summary>
 /// <typeparam name="V">The vector: <see cref="Vector512{T}"/>, <see cref="Vector256{T}"/> or <see cref="Vector128{T}"/> of float.</typeparam>
 internal unsafe interface ISimd<V> where V : unmanaged
@@ -56,6 +56,12 @@ internal unsafe interface ISimd<V> where V : unmanaged
     static abstract Vector128<float> Sums(V x, V y, V z, V w);
     /// <summary>Largest lane.</summary>
     static abstract float MaxAcross(V x);
+    /// <summary>Each lane's two bfloat16 numbers, rounded to nearest, ties to even: <paramref name="low"/>'s in the lower half, <paramref name="high"/>'s in the upper.</summary>
+    static abstract V PairBf16(V low, V high);
+    /// <summary>The float32 values of the lower halves of <see cref="PairBf16"/>'s lanes.</summary>
+    static abstract V LowBf16(V pairs);
+    /// <summary>The float32 values of the upper halves of <see cref="PairBf16"/>'s lanes.</summary>
+    static abstract V HighBf16(V pairs);
 }
 
 /// <summary>512-bit operations.</summary>
@@ -115,6 +121,21 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float MaxAcross(Vector512<float> x) => Simd256.MaxAcross(Vector256.MaxNative(x.GetLower(), x.GetUpper()));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> PairBf16(Vector512<float> low, Vector512<float> high) => ((RoundBf16(low) >> 16) | (RoundBf16(high) & Vector512.Create(0xffff0000u))).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector512<float> LowBf16(Vector512<float> pairs) => (pairs.AsUInt32() << 16).AsSingle();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector512<float> HighBf16(Vector512<float> pairs) => (pairs.AsUInt32() & Vector512.Create(0xffff0000u)).AsSingle();
+
+    // The upper 16 bits are the rounded number. A NaN stays one: adding to it could carry into the sign.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> RoundBf16(Vector512<float> x)
+    {
+        Vector512<uint> bits = x.AsUInt32();
+        Vector512<uint> rounded = bits + Vector512.Create(0x7fffu) + ((bits >> 16) & Vector512.Create(1u));
+        return Vector512.ConditionalSelect(Vector512.Equals(x, x).AsUInt32(), rounded, bits | Vector512.Create(0x00400000u));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Mask(int n) => Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(n)).AsSingle();
 }
 
@@ -171,6 +192,21 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
         Simd128.Sums(x.GetLower() + x.GetUpper(), y.GetLower() + y.GetUpper(), z.GetLower() + z.GetUpper(), w.GetLower() + w.GetUpper());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static float MaxAcross(Vector256<float> x) => Simd128.MaxAcross(Vector128.MaxNative(x.GetLower(), x.GetUpper()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> PairBf16(Vector256<float> low, Vector256<float> high) => ((RoundBf16(low) >> 16) | (RoundBf16(high) & Vector256.Create(0xffff0000u))).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> LowBf16(Vector256<float> pairs) => (pairs.AsUInt32() << 16).AsSingle();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> HighBf16(Vector256<float> pairs) => (pairs.AsUInt32() & Vector256.Create(0xffff0000u)).AsSingle();
+
+    // The upper 16 bits are the rounded number. A NaN stays one: adding to it could carry into the sign.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<uint> RoundBf16(Vector256<float> x)
+    {
+        Vector256<uint> bits = x.AsUInt32();
+        Vector256<uint> rounded = bits + Vector256.Create(0x7fffu) + ((bits >> 16) & Vector256.Create(1u));
+        return Vector256.ConditionalSelect(Vector256.Equals(x, x).AsUInt32(), rounded, bits | Vector256.Create(0x00400000u));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<float> Mask(int n) => Vector256.LessThan(Vector256<int>.Indices, Vector256.Create(n)).AsSingle();
@@ -254,6 +290,21 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float MaxAcross(Vector128<float> x) => MathF.Max(MathF.Max(x.GetElement(0), x.GetElement(1)), MathF.Max(x.GetElement(2), x.GetElement(3)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> PairBf16(Vector128<float> low, Vector128<float> high) => ((RoundBf16(low) >> 16) | (RoundBf16(high) & Vector128.Create(0xffff0000u))).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> LowBf16(Vector128<float> pairs) => (pairs.AsUInt32() << 16).AsSingle();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> HighBf16(Vector128<float> pairs) => (pairs.AsUInt32() & Vector128.Create(0xffff0000u)).AsSingle();
+
+    // The upper 16 bits are the rounded number. A NaN stays one: adding to it could carry into the sign.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> RoundBf16(Vector128<float> x)
+    {
+        Vector128<uint> bits = x.AsUInt32();
+        Vector128<uint> rounded = bits + Vector128.Create(0x7fffu) + ((bits >> 16) & Vector128.Create(1u));
+        return Vector128.ConditionalSelect(Vector128.Equals(x, x).AsUInt32(), rounded, bits | Vector128.Create(0x00400000u));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<float> Mask(int n) => Vector128.LessThan(Vector128<int>.Indices, Vector128.Create(n)).AsSingle();

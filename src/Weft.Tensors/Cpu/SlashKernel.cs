@@ -15,8 +15,8 @@ internal static unsafe class SlashKernel
     /// <summary>s[i, j] += a_i . b_(rows[j] + i).</summary>
     public static void Dots(int queries, int dim, float* a, float* b, int* rows, float* s, nint sStride)
     {
-        if (Vector512.IsHardwareAccelerated) Dots<Simd512, Vector512<float>>(queries, dim, a, b, rows, s, sStride);
-        else if (Vector256.IsHardwareAccelerated) Dots<Simd256, Vector256<float>>(queries, dim, a, b, rows, s, sStride);
+        if (Isa.Vector512) Dots<Simd512, Vector512<float>>(queries, dim, a, b, rows, s, sStride);
+        else if (Isa.Vector256) Dots<Simd256, Vector256<float>>(queries, dim, a, b, rows, s, sStride);
         else Dots<Simd128, Vector128<float>>(queries, dim, a, b, rows, s, sStride);
     }
 
@@ -53,8 +53,8 @@ internal static unsafe class SlashKernel
     /// <summary>y_i += sum over j of s[i, j] b_(rows[j] + i).</summary>
     public static void AddRows(int queries, int dim, float* s, nint sStride, float* b, int* rows, float* y)
     {
-        if (Vector512.IsHardwareAccelerated) AddRows<Simd512, Vector512<float>>(queries, dim, s, sStride, b, rows, y);
-        else if (Vector256.IsHardwareAccelerated) AddRows<Simd256, Vector256<float>>(queries, dim, s, sStride, b, rows, y);
+        if (Isa.Vector512) AddRows<Simd512, Vector512<float>>(queries, dim, s, sStride, b, rows, y);
+        else if (Isa.Vector256) AddRows<Simd256, Vector256<float>>(queries, dim, s, sStride, b, rows, y);
         else AddRows<Simd128, Vector128<float>>(queries, dim, s, sStride, b, rows, y);
     }
 
@@ -99,8 +99,8 @@ internal static unsafe class SlashKernel
     /// <summary>b_(rows[j] + i) += s[i, j] x_i, in an order that does not depend on where rows coincide.</summary>
     public static void AddToRows(int queries, int dim, float* s, nint sStride, float* x, float* b, int* rows)
     {
-        if (Vector512.IsHardwareAccelerated) AddToRows<Simd512, Vector512<float>>(queries, dim, s, sStride, x, b, rows);
-        else if (Vector256.IsHardwareAccelerated) AddToRows<Simd256, Vector256<float>>(queries, dim, s, sStride, x, b, rows);
+        if (Isa.Vector512) AddToRows<Simd512, Vector512<float>>(queries, dim, s, sStride, x, b, rows);
+        else if (Isa.Vector256) AddToRows<Simd256, Vector256<float>>(queries, dim, s, sStride, x, b, rows);
         else AddToRows<Simd128, Vector128<float>>(queries, dim, s, sStride, x, b, rows);
     }
 

@@ -16,11 +16,11 @@ internal struct Wide<TJob> : IJob where TJob : unmanaged, IWideJob
 
     public void Run(int index, int worker)
     {
-        if (Vector512.IsHardwareAccelerated)
+        if (Isa.Vector512)
         {
             Job.Run<Simd512, Vector512<float>>(index, worker);
         }
-        else if (Vector256.IsHardwareAccelerated)
+        else if (Isa.Vector256)
         {
             Job.Run<Simd256, Vector256<float>>(index, worker);
         }

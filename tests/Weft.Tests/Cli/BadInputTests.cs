@@ -48,6 +48,10 @@ public class BadInputTests
         { "a state that is none", "generate {0}/run --prompt a --state {0}/text.txt", ["text.txt"] },
         { "an empty prompt", "generate {0}/run --prompt=", ["--prompt needs a value"] },
         { "no prompt", "generate {0}/run", ["--prompt"] },
+        { "an unknown model to measure", "bench --models mamba2,transfomer", ["unknown model 'transfomer'", "nearest: transformer"] },
+        { "heads that do not divide, to measure", "bench --models attention[heads=7] --width 16 --seconds 0", ["heads", "divide"] },
+        { "a batch that no memory holds", "bench --models swiglu --context 16777216 --batch 1048576", ["1048576 x 16777216", "--batch"] },
+        { "measurements saved where there is no folder", "bench --json {0}/none/speed.json", ["cannot write", "no such folder"] },
         { "a state saved where there is no folder", "generate {0}/run --prompt a --tokens 1 --save-state {0}/none/a.state", ["cannot write", "no such folder"] },
     };
 

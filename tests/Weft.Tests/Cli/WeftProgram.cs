@@ -31,6 +31,15 @@ internal static class WeftProgram
     /// <summary>Starts it as a process; its output is read by the caller.</summary>
     public static Process Start(params string[] args) => StartProgram(Path, args);
 
+    /// <summary>Runs it as a process with one environment variable set, and the choice of instruction set to itself.</summary>
+    public static CommandResult RunWith(string variable, string value, params string[] args)
+    {
+        ProcessStartInfo start = new(Path, args) { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
+        start.Environment.Remove("WEFT_ISA");
+        start.Environment[variable] = value;
+        return Finish(Process.Start(start)!);
+    }
+
     /// <summary>Starts any program with its output redirected.</summary>
     public static Process StartProgram(string program, IEnumerable<string> args, string? workingDirectory = null) => Process.Start(new ProcessStartInfo(program, args)
     {

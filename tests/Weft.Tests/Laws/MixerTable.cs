@@ -10,7 +10,8 @@ namespace Weft.Tests.Laws;
 /// <param name="Grows">Whether the state grows with the tokens seen: a cache, not a summary.</param>
 /// <param name="Sharp">Whether a slope jumps or bends sharply somewhere: derivatives by differences then take a tenth of the step.</param>
 /// <param name="LearnedStart">Whether the state before the first token is learned.</param>
-public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool Sharp = false, bool LearnedStart = false)
+/// <param name="Jumps">Whether it chooses what to attend to, or has kinks: rounding then changes more than its share.</param>
+public sealed record MixerRow(string Block, int Width, int Grid, bool Grows = false, bool Sharp = false, bool LearnedStart = false, bool Jumps = false)
 {
     public override string ToString() => Block;
 
@@ -55,14 +56,14 @@ public static class MixerTable
         new("mamba[state=4, norm=plain]", 32, 16),
         new("attention[heads=3, head-dim=12, positions=alibi]", 32, 64, Grows: true),
         new("attention[heads=4, kv-heads=2, positions=hard-alibi, local-heads=3, window=70]", 32, 64),
-        new("block-sparse-attention[heads=4, kv-heads=2, block-size=16, budget=64]", 32, 64, Grows: true),
-        new("block-sparse-attention[heads=2, block-size=6, budget=24]", 32, 60, Grows: true), // chooses within the gradient law's few tokens
+        new("block-sparse-attention[heads=4, kv-heads=2, block-size=16, budget=64]", 32, 64, Grows: true, Jumps: true),
+        new("block-sparse-attention[heads=2, block-size=6, budget=24]", 32, 60, Grows: true, Jumps: true), // chooses within the gradient law's few tokens
         new("forgetting-attention[heads=4, kv-heads=2]", 32, 64, Grows: true),
         new("forgetting-attention[heads=2, head-dim=24, qk-norm, output-gate]", 32, 64, Grows: true),
         new("mamba2[state=16, head-dim=8, chunk=16]", 32, 16),
         new("mamba2[state=8, head-dim=16, groups=2, chunk=32]", 32, 32),
         new("linear-attention[heads=2, chunk=16]", 32, 16),
-        new("linear-attention[heads=3, feature=relu, normalise=false, chunk=32]", 48, 32),
+        new("linear-attention[heads=3, feature=relu, normalise=false, chunk=32]", 48, 32, Jumps: true),
         new("retnet[heads=2, chunk=16]", 32, 16),
         new("lightning[heads=2, chunk=16]", 32, 16),
         new("lightning[heads=3, head-dim=8, decay-factor=0.3, chunk=32]", 32, 32),
@@ -74,8 +75,8 @@ public static class MixerTable
         new("mamba3[state=12, head-dim=16, expand=1, rank=4, chunk=4]", 32, 4),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
-        new("vertical-slash-attention[heads=4, kv-heads=2, vertical=20, slash=30, tile=32, last=8]", 32, 64, Grows: true),
-        new("vertical-slash-attention[heads=1, vertical=6, slash=8, tile=20, last=3]", 32, 60, Grows: true), // chooses within the gradient law's few tokens
+        new("vertical-slash-attention[heads=4, kv-heads=2, vertical=20, slash=30, tile=32, last=8]", 32, 64, Grows: true, Jumps: true),
+        new("vertical-slash-attention[heads=1, vertical=6, slash=8, tile=20, last=3]", 32, 60, Grows: true, Jumps: true), // chooses within the gradient law's few tokens
         new("hyena[length=150, chunk=32, features=5, frequency=2]", 32, 32, Grows: true),
         new("hyena[length=20, chunk=16, order=3, filter-width=16, frequency=3, conv=4]", 16, 16),
         new("rg-lru[d-rnn=48, heads=4]", 32, 16),

@@ -1,0 +1,119 @@
+using System.Runtime.CompilerServices;
+
+namespace Weft.Tensors.Cpu;
+
+/// <summary>
+/// Matrices of bfloat16 in pairs, as the processors' instructions multiply them: a lane of 32 bits holds the numbers k and k + 16 of a
+/// block of 32 (the same on both sides of a product, so that its sum does not care), which a vector of 16 lanes makes from two of
+/// float32 without moving anything across lanes. Depth is padded with zeros to whole blocks.
+/// </summary>
+internal static unsafe class Bf16Pack
+{
+    /// <summary>Numbers of k in a block, and the lanes that hold them.</summary>
+    public const int Block = 32, Lanes = 16;
+
+    /// <summary>Columns of a panel of B: a lane row of a panel is two cache lines.</summary>
+    public const int Width = 32;
+
+    /// <summary>The lanes that hold k numbers: whole blocks.</summary>
+    public static int LanesOf(int k) => (k + Block - 1) / Block * Lanes;
+
+    /// <summary>
+    /// Packs rows of A as it lies, [rows, k] with rows lda apart, as one panel: [blocks of k][<paramref name="height"/>][16 lanes], so that a
+    /// kernel walks through memory in order. Rows beyond <paramref name="rows"/> stay what they are.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void RowPanel<S, V>(int rows, int height, int k, float* a, nint lda, float* target) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (int i = 0; i < rows; i++, a += lda, target += Lanes)
+            PairColumns<S, V>(k, a, target, (nint)height * Lanes);
+    }
+
+    /// <summary>Packs one block of up to 32 k of A that lies by columns, [k, rows] with rows of k lda apart, as <see cref="RowPanel"/> does.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void RowBlockTransposed<S, V>(int rows, int k, float* a, nint lda, float* target) where S : struct, ISimd<V> where V : unmanaged
+    {
+        float* block = stackalloc float[Lanes * Lanes];
+        for (int i = 0; i < rows; i += Lanes)
+        {
+            int h = Math.Min(Lanes, rows - i);
+            PairRows<S, V>(h, k, a + i, lda, block, Lanes);
+            SimdTranspose.Run(Lanes, h, block, Lanes, target + ((nint)i * Lanes), Lanes);
+        }
+    }
+
+    /// <summary>Packs rows of A that lies by columns, [k, rows] with rows of k lda apart, as [lanes][rows], lanes <paramref name="stride"/> apart: nothing is transposed.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void RowLanes<S, V>(int rows, int k, float* a, nint lda, float* target, nint stride) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (int p = 0; p < k; p += Block)
+            PairRows<S, V>(rows, Math.Min(Block, k - p), a + (p * lda), lda, target + (p / 2 * stride), stride);
+    }
+
+    /// <summary>Packs columns of B as it lies, [k, columns] with rows of k ldb apart, as panels [lanes][Width], one after the other; missing columns are zeros.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Panels<S, V>(int columns, int k, float* b, nint ldb, float* target) where S : struct, ISimd<V> where V : unmanaged
+    {
+        nint panel = (nint)LanesOf(k) * Width;
+        if (columns % Width != 0)
+            new Span<float>(target + (columns / Width * panel), (int)panel).Clear();
+        for (int p = 0; p < k; p += Block, target += Lanes * Width)
+            for (int j = 0; j < columns; j += Width)
+                PairRows<S, V>(Math.Min(Width, columns - j), Math.Min(Block, k - p), b + (p * ldb) + j, ldb, target + (j / Width * panel), Width);
+    }
+
+    /// <summary>Packs columns of B that lies by columns, [columns, k] with rows ldb apart, as one panel [lanes][Width]; missing columns are zeros.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void PanelTransposed<S, V>(int columns, int k, float* b, nint ldb, float* target) where S : struct, ISimd<V> where V : unmanaged
+    {
+        float* block = stackalloc float[Lanes * Lanes];
+        if (columns < Width)
+            new Span<float>(target, LanesOf(k) * Width).Clear();
+        for (int j = 0; j < columns; j += Lanes)
+        {
+            int h = Math.Min(Lanes, columns - j);
+            for (int p = 0; p < k; p += Block)
+            {
+                RowPanel<S, V>(h, h, Math.Min(Block, k - p), b + (j * ldb) + p, ldb, block);
+                SimdTranspose.Run(h, Lanes, block, Lanes, target + ((nint)(p / 2) * Width) + j, Width);
+            }
+        }
+    }
+
+    // Numbers k and k + 16 of each 32 of a row become 16 lanes, blocks of lanes ldt apart.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void PairColumns<S, V>(int k, float* source, float* target, nint ldt) where S : struct, ISimd<V> where V : unmanaged
+    {
+        int p = 0;
+        for (; p + Block <= k; p += Block, target += ldt)
+            for (int l = 0; l < Lanes; l += S.Count)
+                S.Store(S.PairBf16(S.Load(source + p + l), S.Load(source + p + l + Lanes)), target + l);
+        if (p < k)
+            for (int l = 0; l < Lanes; l += S.Count)
+                S.Store(S.PairBf16(Part<S, V>(source + p + l, k - p - l), Part<S, V>(source + p + l + Lanes, k - p - l - Lanes)), target + l);
+    }
+
+    // Rows k and k + 16 of up to 32 become one row of lanes; missing rows are zeros.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void PairRows<S, V>(int columns, int k, float* source, nint lds, float* target, nint ldt) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (int j = 0; j < columns; j += S.Count, source += S.Count, target += S.Count)
+        {
+            int n = Math.Min(S.Count, columns - j);
+            float* low = source, high = source + (Lanes * lds), to = target;
+            if (k == Block && n == S.Count)
+            {
+                for (int l = 0; l < Lanes; l++, low += lds, high += lds, to += ldt)
+                    S.Store(S.PairBf16(S.Load(low), S.Load(high)), to);
+            }
+            else
+            {
+                for (int l = 0; l < Lanes; l++, low += lds, high += lds, to += ldt)
+                    S.StorePartial(S.PairBf16(Part<S, V>(low, l < k ? n : 0), Part<S, V>(high, l + Lanes < k ? n : 0)), to, n);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Part<S, V>(float* p, int n) where S : struct, ISimd<V> where V : unmanaged => S.LoadPartial(p, Math.Clamp(n, 0, S.Count));
+}

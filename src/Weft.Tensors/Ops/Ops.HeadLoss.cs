@@ -1,0 +1,57 @@
+namespace Weft.Tensors;
+
+public static partial class Ops
+{
+    /// <summary>
+    /// <see cref="CrossEntropy"/> of <see cref="Linear"/>: the loss in nats of each row of <paramref name="x"/> [B,T,D], read through
+    /// <paramref name="head"/> [V,D], against <paramref name="targets"/> [B,T], as [B,T]; 0 where a target is negative. The logits [B,T,V]
+    /// are never held whole, unless they are small; the backward pass then computes them again, and those FLOPs count.
+    /// </summary>
+    /// <exception cref="InputException">A target is outside the vocabulary.</exception>
+    public static Tensor HeadLoss(Tensor x, Tensor head, Tokens targets)
+    {
+        Require(head.Shape.Rank == 2 && head.Shape[1] == x.Shape.Columns && head.IsContiguous, "HeadLoss", x, head);
+        int rows = x.Shape.Rows, vocabulary = head.Shape[0];
+        if (rows != targets.Count)
+        {
+            throw new ArgumentException($"{targets.Count} targets for inputs of shape {x.Shape}", nameof(targets));
+        }
+
+        Tape tape = targets.Tape;
+        bool records = Records(tape, x, head);
+        HeadPieces pieces = HeadPieces.Of(rows, vocabulary, records);
+        var logitsShape = new Shape(pieces.Rows, pieces.Columns);
+        bool kept = records && logitsShape.Count == (long)rows * vocabulary;
+        Tensor losses = tape.Empty(new Shape(targets.Batch, targets.Time)), sums = tape.Empty(new Shape(2, rows)), logits = tape.Rent(logitsShape);
+        tape.Device.HeadLoss(x, head, targets, logits, sums, losses);
+        if (!kept)
+        {
+            tape.Return(logits);
+        }
+
+        if (records)
+        {
+            HeadLossNode node = tape.Record<HeadLossNode>(losses);
+            (node.X, node.Head, node.Targets, node.Sums, node.LogitsShape, node.Logits) = (x, head, targets, sums, logitsShape, kept ? logits : null);
+        }
+
+        return losses;
+    }
+
+    private sealed class HeadLossNode : Node
+    {
+        internal Tensor X = null!;
+        internal Tensor Head = null!;
+        internal Tokens Targets = null!;
+        internal Tensor Sums = null!;
+        internal Shape LogitsShape;
+        internal Tensor? Logits; // null: to be computed again
+
+        internal override void Backward(Tape tape)
+        {
+            Tensor logits = Logits ?? tape.Rent(LogitsShape);
+            tape.Device.HeadLossBackward(X, Head, Targets, logits, Sums, Output.GradToRead!, GradTarget.Of(X, tape), GradTarget.Of(Head, tape));
+            tape.Return(logits);
+        }
+    }
+}
