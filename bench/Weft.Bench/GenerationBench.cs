@@ -34,7 +34,7 @@ internal static class GenerationBench
             double Read() => Results.Time(() =>
             {
                 state.Clear();
-                Last(model, tape.Tokens(prompt, 1, Prompt), state);
+                model.Next(tape.Tokens(prompt, 1, Prompt), state);
                 device.Synchronize();
                 tape.Reset();
             });
@@ -81,7 +81,7 @@ internal static class GenerationBench
             {
                 for (int i = 0; i < Piece; i++)
                 {
-                    Last(model, tape.Tokens([i], 1, 1), state);
+                    model.Next(tape.Tokens([i], 1, 1), state);
                     device.Synchronize();
                     tape.Reset();
                 }
@@ -120,20 +120,6 @@ internal static class GenerationBench
 
     private static LanguageModel Build(Device device, string name, string pattern) =>
         new(new ModelConfig { Name = name, Width = Width, Vocabulary = Vocabulary, Blocks = Pattern.Parse(pattern) }, device, seed: 1);
-
-    /// <summary>The logits after the last of some tokens: <see cref="LanguageModel.Forward"/> without the others'.</summary>
-    private static Tensor Last(LanguageModel model, Tokens tokens, SequenceState state)
-    {
-        Parameter[] outside = [.. model.Parameters().Take(2)]; // embedding and head; the last norm
-        Tensor x = Ops.Embed(outside[0].Tensor, tokens);
-        for (int i = 0; i < model.Blocks.Count; i++)
-        {
-            x = model.Blocks[i].Forward(x, state.Layers[i]);
-        }
-
-        state.Position += tokens.Time;
-        return Ops.Linear(Ops.RmsNorm(Ops.Slice(x, ^2, tokens.Time - 1, 1), outside[1].Tensor, model.Config.NormEpsilon), outside[0].Tensor);
-    }
 
     private static void Free(LanguageModel model, params SequenceState[] states)
     {
