@@ -178,27 +178,17 @@ internal static unsafe class Bf16Gemm
                         C = whole ? c : edge,
                         StrideC = (whole ? Ldc : side) * sizeof(float),
                         Lanes = Math.Min(Depth, Lanes - q),
-                        Accumulate = add && whole ? 1 : 0,
+                        Accumulate = add ? 1 : 0,
                     };
+                    if (!whole && add)
+                        Simd.Copy(rows, columns, c, Ldc, edge, side);
                     Kernels->Run(rows, TransA, &tile);
                     if (!whole)
-                        PutEdge(edge, c, rows, columns, add);
+                        Simd.Copy(rows, columns, edge, side, c, Ldc);
                 }
             }
 
             Kernels->End();
-        }
-
-        // What of a block of 32 columns belongs to C.
-        private readonly void PutEdge(float* edge, float* c, int rows, int columns, bool add)
-        {
-            for (int r = 0; r < rows; r++, edge += Bf16Pack.Width, c += Ldc)
-            {
-                if (add)
-                    Simd.Add(columns, edge, c);
-                else
-                    new ReadOnlySpan<float>(edge, columns).CopyTo(new Span<float>(c, columns));
-            }
         }
     }
 }

@@ -275,6 +275,17 @@ internal unsafe struct Bf16Kernels
         a.mov(r10, r9);
         a.shl(r10, 4);
         a.add(r10, r8); // row 16 of C
+        // Ask for C, which is wanted when the depth has been walked.
+        Label ask = a.CreateLabel();
+        a.mov(rax, r8);
+        a.mov(ecx, 32);
+        a.Label(ref ask);
+        a.prefetchw(__[rax]);
+        a.prefetchw(__[rax + 64]);
+        a.add(rax, r9);
+        a.dec(ecx);
+        a.jne(ask);
+
         a.cmp(__qword_ptr[rdi + Offset(nameof(Bf16Tile.Accumulate))], 0);
         a.je(zero);
         a.tileloadd(tmm0, __[r8 + r9]);
@@ -294,6 +305,8 @@ internal unsafe struct Bf16Kernels
         a.mov(rax, __qword_ptr[rdi + Offset(nameof(Bf16Tile.Lanes))]);
         a.mov(edi, 128); // from one lane row of a panel to the next
         a.Label(ref loop);
+        for (int i = 0; i < 32; i++)
+            a.prefetcht0(__[rdx + 4096 + (i * 64)]); // B, two steps ahead; the next panel, at the end
         a.tileloadd(tmm6, __[rdx + rdi]);
         a.tileloadd(tmm4, __[rsi + rcx]);
         a.tileloadd(tmm7, __[rdx + rdi + 64]);
