@@ -32,8 +32,8 @@ internal static unsafe class Gemm
     /// <summary>A C of at most this many floats (2 MB) may have k split, into at most <see cref="MaxSplits"/> ranges.</summary>
     private const int SmallC = 512 << 10, MaxSplits = 16;
 
-    /// <summary>Up to this many rows of C packing B costs more than it gains: with B stored by its columns, and with B stored by rows of k.</summary>
-    private const int FewRowsOfDots = 32, FewRows = 16;
+    /// <summary>Up to this many row panels, tasks own columns and each packs its part of op(B) just before it is used, once.</summary>
+    private const int FewPanels = 8;
 
     /// <summary>Up to this many multiplications a product stays on the calling thread, unpacked.</summary>
     private const long SmallWork = 32 * 32 * 32;
@@ -53,13 +53,8 @@ internal static unsafe class Gemm
         if (m == 0 || n == 0)
             return;
         var args = new Args { TransA = transA, TransB = transB, M = m, N = n, K = k, A = a, Lda = lda, B = b, Ldb = ldb, C = c, Ldc = ldc, Bias = bias, Beta = beta };
-        bool narrow = (transA, transB) switch
-        {
-            (false, true) => args.ByDots,
-            (false, false) => m <= FewRows,
-            _ => m <= SmallGemm.DotRows,
-        };
-        if ((narrow || (long)m * n * k <= SmallWork) && !(transA && transB))
+        bool narrow = m <= SmallGemm.DotRows || (n <= SmallGemm.DotRows && transB) || (long)m * n * k <= SmallWork;
+        if (narrow && !(transA && transB))
             RunUnpacked(pool, ref args);
         else if (Isa.Vector512)
             RunPacked<Simd512, Vector512<float>>(pool, ref args, GemmKernel.MaxRows);
@@ -77,9 +72,6 @@ internal static unsafe class Gemm
         public nint Lda, Ldb, Ldc;
         public float Beta;
 
-        /// <summary>Whether a product with B stored by its columns sums along them, as many lanes as a vector has at a time, and moves nothing.</summary>
-        public readonly bool ByDots => TransB && (M <= FewRowsOfDots || N <= SmallGemm.DotRows);
-
         /// <summary>Element (i, p) of op(A).</summary>
         public readonly float* AtA(int i, int p) => A + (TransA ? p * Lda + i : i * Lda + p);
 
@@ -96,7 +88,7 @@ internal static unsafe class Gemm
         int side = cutRows ? args.M : args.N;
         int tasks = (int)Math.Clamp((long)args.M * args.N * args.K >> 16, 1, pool.Workers * 4);
         int step = ((side + tasks - 1) / tasks + 63) & ~63;
-        float* scratch = args.TransB && !args.ByDots
+        float* scratch = args.TransB && Math.Min(args.M, args.N) > SmallGemm.DotRows
             ? pool.Scratch(pool.CurrentWorker, (nint)args.N * args.K, WorkerPool.GemmSlotA) // little work, so one task
             : null;
         var job = new UnpackedJob { Args = args, CutRows = cutRows, Step = step, Scratch = scratch };
@@ -117,7 +109,7 @@ internal static unsafe class Gemm
             float* a = Args.AtA(i, 0);
             float* b = Args.AtB(0, j);
             float* c = Args.C + i * Args.Ldc + j;
-            if (Args.TransB && !Args.ByDots)
+            if (Args.TransB && Scratch != null)
                 SmallGemm.NT(m, n, Args.K, a, Args.Lda, b, Args.Ldb, c, Args.Ldc, Args.Beta, Scratch);
             else if (Args.TransB)
                 SmallGemm.Dots(m, n, Args.K, a, Args.Lda, b, Args.Ldb, c, Args.Ldc, Args.Beta);
@@ -177,10 +169,10 @@ internal static unsafe class Gemm
 
         // A long sum over k into a small C, a weight's gradient: tasks own ranges of k. How many follows from the shape alone. Products
         // with A as it lies are not split: a row of C then has the same bits whatever the number of rows beside it.
-        int splits = args.TransA && (long)args.M * args.N <= SmallC ? Math.Min(MaxSplits, chunks / 2) : 1;
-        if (splits > 1)
+        int splits = args.TransA && (long)args.M * args.N <= SmallC ? Math.Clamp(chunks / 2, 1, MaxSplits) : 1;
+        if (splits > 1 || plan.RowPanels <= FewPanels)
         {
-            RunSplit<S, V>(pool, ref plan, splits, wanted);
+            RunColumns<S, V>(pool, ref plan, splits, wanted);
             return;
         }
 
@@ -262,27 +254,29 @@ internal static unsafe class Gemm
         }
     }
 
-    // ---- Packed, k split: partial products of ranges of k, then their sum in order.
+    // ---- Packed, tasks own columns: few rows, or k split, where partial products of ranges of k are summed in order afterwards.
 
-    private static void RunSplit<S, V>(WorkerPool pool, ref Plan plan, int splits, int wanted) where S : struct, ISimd<V> where V : unmanaged
+    private static void RunColumns<S, V>(WorkerPool pool, ref Plan plan, int splits, int wanted) where S : struct, ISimd<V> where V : unmanaged
     {
+        int worth = (int)Math.Min(wanted, (long)plan.Args.M * plan.Args.N * plan.Args.K >> 16); // at least 64 K multiplications each, about 10 us
         plan.RowTasks = 1;
-        plan.ColTasks = Math.Clamp(wanted / splits, 1, plan.ColPanels);
+        plan.ColTasks = Math.Clamp(worth / splits, 1, plan.ColPanels);
         plan.ScratchA = pool.ScratchTable((nint)plan.Args.M * plan.Depth, WorkerPool.GemmSlotA);
-        int taskPanels = (plan.ColPanels + plan.ColTasks - 1) / plan.ColTasks;
-        var job = new SplitJob<S, V>
+        var job = new ColumnJob<S, V>
         {
             Plan = plan,
             Splits = splits,
-            ScratchB = pool.ScratchTable((nint)taskPanels * plan.Width * plan.Depth, WorkerPool.GemmSlotB),
-            Partials = pool.Scratch(pool.CurrentWorker, (nint)splits * plan.Args.M * plan.Args.N, WorkerPool.GemmSlotC),
+            ScratchB = pool.ScratchTable((nint)BlockPanels * plan.Width * plan.Depth, WorkerPool.GemmSlotB),
+            Partials = splits == 1 ? null : pool.Scratch(pool.CurrentWorker, (nint)splits * plan.Args.M * plan.Args.N, WorkerPool.GemmSlotC),
         };
         pool.Run(ref job, splits * plan.ColTasks);
+        if (splits == 1)
+            return;
         var sum = new SumJob { Args = plan.Args, Splits = splits, Partials = job.Partials, Rows = Math.Max(1, 32768 / (plan.Args.N * splits)) };
         pool.Run(ref sum, (plan.Args.M + sum.Rows - 1) / sum.Rows);
     }
 
-    private struct SplitJob<S, V> : IJob where S : struct, ISimd<V> where V : unmanaged
+    private struct ColumnJob<S, V> : IJob where S : struct, ISimd<V> where V : unmanaged
     {
         public Plan Plan;
         public int Splits;
@@ -293,15 +287,20 @@ internal static unsafe class Gemm
         {
             int split = index / Plan.ColTasks, colTask = index % Plan.ColTasks;
             int j0 = Plan.Cut(Plan.ColPanels, Plan.ColTasks, colTask), j1 = Plan.Cut(Plan.ColPanels, Plan.ColTasks, colTask + 1);
-            int first = Plan.Cut(Plan.Chunks, Splits, split), end = Plan.Cut(Plan.Chunks, Splits, split + 1);
-            float* c = Partials + (nint)split * Plan.Args.M * Plan.Args.N;
-            float* packedA = Plan.ScratchA[worker];
-            float* packedB = ScratchB[worker];
-            for (int chunk = first; chunk < end; chunk++)
+            int start = Plan.Cut(Plan.Chunks, Splits, split), end = Plan.Cut(Plan.Chunks, Splits, split + 1);
+            bool whole = Partials == null;
+            float* c = whole ? Plan.Args.C : Partials + (nint)split * Plan.Args.M * Plan.Args.N;
+            nint ldc = whole ? Plan.Args.Ldc : Plan.Args.N;
+            for (int chunk = start; chunk < end; chunk++)
             {
-                PackB<S, V>(Plan, chunk, j0, j1, packedB);
-                PackA<S, V>(Plan, chunk, 0, Plan.RowPanels, packedA);
-                Multiply<S, V>(Plan, chunk, 0, Plan.RowPanels, packedA, j0, j1, packedB, c, Plan.Args.N, chunk == first, null);
+                bool first = chunk == start && (!whole || Plan.Args.Beta == 0);
+                PackA<S, V>(Plan, chunk, 0, Plan.RowPanels, Plan.ScratchA[worker]);
+                for (int block = j0; block < j1; block += BlockPanels)
+                {
+                    int last = Math.Min(j1, block + BlockPanels);
+                    PackB<S, V>(Plan, chunk, block, last, ScratchB[worker]);
+                    Multiply<S, V>(Plan, chunk, 0, Plan.RowPanels, Plan.ScratchA[worker], block, last, ScratchB[worker], c, ldc, first, whole ? Plan.Args.Bias : null);
+                }
             }
         }
     }
@@ -348,7 +347,7 @@ internal static unsafe class Gemm
                 float* source = plan.Args.AtB(chunk * plan.Depth + p, j);
                 float* to = target + ((nint)(panel - j0) * plan.Depth + p) * plan.Width;
                 if (plan.Args.TransB)
-                    Turn(cols, h, source, plan.Args.Ldb, to, plan.Width, panel + 1 < j1);
+                    Turn(cols, h, source, plan.Args.Ldb, to, plan.Width, panel + 1 < plan.ColPanels);
                 else
                     CopyNarrow<S, V>(h, cols, source, plan.Args.Ldb, to, plan.Width);
             }
@@ -370,7 +369,7 @@ internal static unsafe class Gemm
                 if (plan.Args.TransA)
                     CopyNarrow<S, V>(h, rows, source, plan.Args.Lda, to, rows);
                 else
-                    Turn(rows, h, source, plan.Args.Lda, to, rows, panel + 1 < i1);
+                    Turn(rows, h, source, plan.Args.Lda, to, rows, panel + 1 < plan.RowPanels);
             }
         }
     }
