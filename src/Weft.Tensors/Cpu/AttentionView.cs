@@ -67,6 +67,12 @@ internal readonly unsafe struct AttentionView
     /// <summary>The heads of queries that share a head of keys.</summary>
     public int Group => Heads / KeyHeads;
 
+    /// <summary>Tiles that queries lie in.</summary>
+    public int QueryTiles => (int)(((End - 1) / Tile) - (Position / Tile) + 1);
+
+    /// <summary>Tiles that keys lie in.</summary>
+    public int KeyTiles => (int)(((End - 1) / Tile) - (First / Tile) + 1);
+
     /// <summary>The first key that a head's query at a position sees. No head sees more than the last one.</summary>
     public long FirstKey(int head, long query)
     {
@@ -80,6 +86,10 @@ internal readonly unsafe struct AttentionView
         int window = Options.HeadWindow(head);
         return window == 0 ? End : Math.Min(End, key + window);
     }
+
+    /// <summary>What a query sees of some keys from <paramref name="k0"/> on: from Low to High - 1 of them.</summary>
+    public (int Low, int High) Seen(int head, long query, long k0, int keys) =>
+        ((int)(Math.Max(k0, FirstKey(head, query)) - k0), (int)Math.Min(keys, query + 1 - k0));
 
     /// <summary>The end of the tile that a position lies in, but not past <paramref name="end"/>.</summary>
     public static long TileEnd(long position, long end) => Math.Min(end, ((position / Tile) + 1) * Tile);

@@ -22,20 +22,31 @@ public sealed unsafe partial class CpuDevice
             return;
         }
 
-        long firstTile = view.Position / Tile;
-        int tiles = (int)(((view.End - 1) / Tile) - firstTile + 1);
-        int scratch = ForwardJob.ScratchFloats(view);
-        ForwardJob job = new()
+        if (kernels == null)
+        {
+            Forward(view, decay, y, logSums, new FloatAttentionTiles(view));
+            return;
+        }
+
+        var tiles = new Bf16AttentionTiles(kernels, view);
+        tiles.Pack(Pool, Shared(tiles.PackedFloats));
+        Forward(view, decay, y, logSums, tiles);
+    }
+
+    private void Forward<TTiles>(in AttentionView view, in AttentionDecay decay, Tensor y, Tensor? logSums, TTiles products) where TTiles : unmanaged, IAttentionTiles
+    {
+        ForwardJob<TTiles> job = new()
         {
             View = view,
             Decay = decay,
+            Products = products,
             Y = new TokenRows(y),
             LogSums = logSums is null ? null : logSums.Pointer,
-            Scratch = Pool.Scratch(0, (nint)scratch * Pool.Workers),
-            FirstTile = firstTile,
-            Tiles = tiles,
+            FirstTile = view.Position / Tile,
+            Tiles = view.QueryTiles,
         };
-        Pool.Run(ref job, view.Batch * view.Heads * tiles);
+        job.Scratch = Pool.Scratch(0, (nint)job.ScratchFloats * Pool.Workers);
+        Pool.Run(ref job, view.Batch * view.Heads * view.QueryTiles);
     }
 
     /// <summary>
@@ -43,17 +54,18 @@ public sealed unsafe partial class CpuDevice
     /// Scores are held transposed, [keys, queries]: then keys and values are read where they lie, and the softmax of a query runs down
     /// a vector lane.
     /// </summary>
-    private struct ForwardJob : IJob
+    private struct ForwardJob<TTiles> : IJob where TTiles : unmanaged, IAttentionTiles
     {
         public AttentionView View;
         public AttentionDecay Decay;
+        public TTiles Products;
         public TokenRows Y;
         public float* LogSums; // [B,H,T], or null
         public float* Scratch;
         public long FirstTile;
         public int Tiles;
 
-        public static int ScratchFloats(in AttentionView view) => (Tile * Tile) + (Tile * (view.HeadDim + view.ValueDim)) + (7 * Tile);
+        public readonly int ScratchFloats => Products.ScratchFloats + (7 * Tile);
 
         public readonly void Run(int index, int worker)
         {
@@ -61,21 +73,16 @@ public sealed unsafe partial class CpuDevice
             int heads = View.Batch * View.Heads, batch = index % heads / View.Heads, head = index % View.Heads;
             long tile = FirstTile + Tiles - 1 - (index / heads);
             long q0 = Math.Max(View.Position, tile * Tile), q1 = Math.Min(View.End, (tile + 1) * Tile);
-            int queries = (int)(q1 - q0), columns = (queries + 15) / 16 * 16, row = (int)(q0 - View.Position);
-            int headDim = View.HeadDim, valueDim = View.ValueDim, keyHead = head / View.Group;
+            int queries = (int)(q1 - q0), columns = (queries + 15) / 16 * 16, row = (int)(q0 - View.Position), valueDim = View.ValueDim;
 
-            float* s = Scratch + ((nint)worker * ScratchFloats(View));
-            float* qt = s + (Tile * Tile), o = qt + (Tile * headDim);
-            float* max = o + (Tile * valueDim), sum = max + Tile, rescale = sum + Tile;
+            float* max = Scratch + ((nint)worker * ScratchFloats), sum = max + Tile, rescale = sum + Tile;
             float* queryBias = rescale + Tile, keyBias = queryBias + (2 * Tile);
             new Span<float>(max, Tile).Fill(float.MinValue);
             new Span<float>(sum, Tile).Clear();
-            if (columns > queries)
-            {
-                new Span<float>(qt, Tile * headDim).Clear();
-            }
-
-            SmallGemm.Transpose(queries, headDim, View.Q.At(batch, row, head * headDim), View.Q.Stride, qt, Tile);
+            TTiles products = Products;
+            products.Begin(keyBias + (2 * Tile), batch, head, q0, queries);
+            float* o = products.Output;
+            nint stride = products.OutputStride;
             if (!Decay.IsNull)
             {
                 Decay.Parts(batch, head, q0, q1, q0, 1, queryBias);
@@ -86,13 +93,7 @@ public sealed unsafe partial class CpuDevice
             {
                 k1 = AttentionView.TileEnd(k, q1);
                 int keys = (int)(k1 - k);
-                for (int i = 0; i < keys;)
-                {
-                    KeyRun run = View.Run(k + i, k1);
-                    SmallGemm.NN(run.Count, columns, headDim, View.Keys(run, batch, keyHead), View.KeyStride(run), qt, Tile, s + (i * Tile), Tile, 0, View.Scale);
-                    i += run.Count;
-                }
-
+                float* s = products.Scores(k, k1);
                 if (!Decay.IsNull)
                 {
                     Decay.Parts(batch, head, k, k1, q0, -1, keyBias);
@@ -100,37 +101,32 @@ public sealed unsafe partial class CpuDevice
                 }
 
                 Mask(s, head, k, k1, q0, columns);
-                AttentionKernel.SoftmaxColumns(s, keys, columns, max, sum, rescale);
+                products.Softmax(max, sum, rescale);
                 if (k > k0)
                 {
                     for (int i = 0; i < queries; i++)
                     {
                         if (rescale[i] != 1)
                         {
-                            Simd.Scale(valueDim, rescale[i], o + (i * valueDim));
+                            Simd.Scale(valueDim, rescale[i], o + (i * stride));
                         }
                     }
                 }
 
-                for (int i = 0; i < keys;)
-                {
-                    KeyRun run = View.Run(k + i, k1);
-                    float* values = View.Values(run, batch, keyHead);
-                    SmallGemm.TN(queries, valueDim, run.Count, s + (i * Tile), Tile, values, View.ValueStride(run), o, valueDim, k + i == k0 ? 0 : 1);
-                    i += run.Count;
-                }
+                products.AddValues(k > k0);
             }
 
+            products.End();
             for (int i = 0; i < queries; i++)
             {
-                Simd.Scale(valueDim, 1 / sum[i], o + (i * valueDim));
+                Simd.Scale(valueDim, 1 / sum[i], o + (i * stride));
                 if (LogSums is not null)
                 {
                     LogSums[((long)((batch * View.Heads) + head) * View.Tokens) + row + i] = max[i] + MathF.Log(sum[i]);
                 }
             }
 
-            AttentionKernel.Put(queries, valueDim, o, valueDim, Y.At(batch, row, head * valueDim), Y.Stride, false);
+            AttentionKernel.Put(queries, valueDim, o, stride, Y.At(batch, row, head * valueDim), Y.Stride, false);
         }
 
         // Key k is seen by the queries from k to EndQuery(k) - 1.

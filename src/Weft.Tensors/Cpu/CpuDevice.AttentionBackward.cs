@@ -18,52 +18,67 @@ public sealed unsafe partial class CpuDevice
         double* doubles = (double*)Pool.Scratch(0, 2 * (decay.Doubles + (gates ? AttentionGateSums.Doubles(view) : 0)), slot: 1);
         decay.Prepare(Pool, doubles);
 
-        int keyTiles = (int)(((view.End - 1) / Tile) - (view.First / Tile) + 1);
-        int queryTiles = (int)(((view.End - 1) / Tile) - (view.Position / Tile) + 1);
-        nint deltas = (nint)view.Batch * view.Heads * view.Tokens, turns = (nint)view.Batch * view.Heads * queryTiles;
-        int scratch = BackwardJob.ScratchFloats(view);
-        float* memory = Pool.Scratch(0, ((nint)scratch * Pool.Workers) + deltas + turns);
-        float* delta = memory + ((nint)scratch * Pool.Workers);
-
-        DeltaJob deltaJob = new() { View = view, Y = new TokenRows(y), Dy = new TokenRows(dy), Delta = delta };
-        Pool.Run(ref deltaJob, view.Batch * view.Tokens);
-
-        BackwardJob job = new()
+        nint deltas = (nint)view.Batch * view.Heads * view.Tokens;
+        DeltaJob deltaJob = new() { View = view, Y = new TokenRows(y), Dy = new TokenRows(dy) };
+        AttentionGateSums gateSums = gates ? new AttentionGateSums(view, doubles + decay.Doubles) : default;
+        var dq = new TokenRows(gradients.Q.Tensor);
+        if (kernels == null)
         {
-            View = view,
-            Decay = decay,
-            Dy = new TokenRows(dy),
-            LogSums = logSums.Pointer,
-            Delta = delta,
-            Turns = (int*)(delta + deltas),
-            Gates = gates ? new AttentionGateSums(view, doubles + decay.Doubles) : default,
-            Dq = new TokenRows(gradients.Q.Tensor),
-            Dk = new TokenRows(gradients.K.Tensor),
-            Dv = new TokenRows(gradients.V.Tensor),
-            DpastK = new TokenRows(gradients.PastKeys),
-            DpastV = new TokenRows(gradients.PastValues),
-            AddDq = gradients.Q.Accumulate,
-            AddDk = gradients.K.Accumulate,
-            AddDv = gradients.V.Accumulate,
-            Scratch = memory,
-            FirstTile = view.First / Tile,
-            FirstQueryTile = view.Position / Tile,
-            QueryTiles = queryTiles,
-        };
-        new Span<int>(job.Turns, checked((int)turns)).Clear();
-        Pool.Run(ref job, view.Batch * view.KeyHeads * keyTiles);
+            deltaJob.Delta = Shared(deltas);
+            Pool.Run(ref deltaJob, view.Batch * view.Tokens);
+            Backward(view, decay, gateSums, logSums.Pointer, deltaJob.Delta, gradients, new FloatAttentionGradientTiles(view, deltaJob.Dy, dq, gradients.Q.Accumulate));
+        }
+        else
+        {
+            var tiles = new Bf16AttentionGradientTiles(kernels, view, deltaJob.Dy, dq, gradients.Q.Accumulate);
+            float* packed = Shared(tiles.PackedFloats + deltas);
+            deltaJob.Delta = packed + tiles.PackedFloats;
+            Pool.Run(ref deltaJob, view.Batch * view.Tokens);
+            tiles.Pack(Pool, packed);
+            Backward(view, decay, gateSums, logSums.Pointer, deltaJob.Delta, gradients, tiles);
+        }
+
         if (gates)
         {
             GateJob gateJob = new()
             {
                 View = view,
-                Gates = job.Gates,
+                Gates = gateSums,
                 D = new TokenRows(gradients.LogForget.Tensor),
                 Dpast = new TokenRows(gradients.PastLogForget),
                 Add = gradients.LogForget.Accumulate,
             };
             Pool.Run(ref gateJob, view.Batch * view.Heads);
         }
+    }
+
+    private void Backward<TTiles>(in AttentionView view, in AttentionDecay decay, in AttentionGateSums gates, float* logSums, float* delta,
+        in AttentionGradients gradients, TTiles products) where TTiles : unmanaged, IAttentionGradientTiles
+    {
+        BackwardJob<TTiles> job = new()
+        {
+            View = view,
+            Decay = decay,
+            Gates = gates,
+            Products = products,
+            LogSums = logSums,
+            Delta = delta,
+            Dk = new TokenRows(gradients.K.Tensor),
+            Dv = new TokenRows(gradients.V.Tensor),
+            DpastK = new TokenRows(gradients.PastKeys),
+            DpastV = new TokenRows(gradients.PastValues),
+            WantsDq = gradients.Q.Tensor is not null,
+            AddDk = gradients.K.Accumulate,
+            AddDv = gradients.V.Accumulate,
+            FirstTile = view.First / Tile,
+            FirstQueryTile = view.Position / Tile,
+            QueryTiles = view.QueryTiles,
+        };
+        nint scratch = (nint)job.ScratchFloats * Pool.Workers, turns = (nint)view.Batch * view.Heads * view.QueryTiles;
+        job.Scratch = Pool.Scratch(0, scratch + turns);
+        job.Turns = (int*)(job.Scratch + scratch);
+        new Span<int>(job.Turns, checked((int)turns)).Clear();
+        Pool.Run(ref job, view.Batch * view.KeyHeads * view.KeyTiles);
     }
 
     // Five products over the visible pairs: scores and dp, then dq, dk and dv where they are wanted; of all keys, or of the sequence's own and the past's.
@@ -123,25 +138,26 @@ public sealed unsafe partial class CpuDevice
     /// values; that of a tile of queries is summed over key tiles in their order, whichever workers they fall to: each item waits for
     /// its turn, and since items are claimed in that order, the one to wait for is under way.
     /// </summary>
-    private struct BackwardJob : IJob
+    private struct BackwardJob<TTiles> : IJob where TTiles : unmanaged, IAttentionGradientTiles
     {
         public AttentionView View;
         public AttentionDecay Decay;
         public AttentionGateSums Gates;
-        public TokenRows Dy, Dq, Dk, Dv, DpastK, DpastV;
+        public TTiles Products;
+        public TokenRows Dk, Dv, DpastK, DpastV;
         public float* LogSums, Delta, Scratch;
         public int* Turns; // [B,H,query tiles]: the key tiles that have been added to dq, counted from the first
-        public bool AddDq, AddDk, AddDv;
+        public bool WantsDq, AddDk, AddDv;
         public long FirstTile, FirstQueryTile;
         public int QueryTiles;
 
-        public static int ScratchFloats(in AttentionView view) => (2 * Tile * Tile) + (2 * Tile * (view.HeadDim + view.ValueDim)) + (4 * Tile);
+        public readonly int ScratchFloats => Products.ScratchFloats + (4 * Tile);
 
         public readonly void Run(int index, int worker)
         {
             int owners = View.Batch * View.KeyHeads, batch = index % owners / View.KeyHeads, keyHead = index % View.KeyHeads;
             long k0 = Math.Max(View.First, (FirstTile + (index / owners)) * Tile);
-            KeyTile(batch, keyHead, k0, AttentionView.TileEnd(k0, View.End), Scratch + ((nint)worker * ScratchFloats(View)));
+            KeyTile(batch, keyHead, k0, AttentionView.TileEnd(k0, View.End), Scratch + ((nint)worker * ScratchFloats));
         }
 
         private readonly void KeyTile(int batch, int keyHead, long k0, long k1, float* scratch)
@@ -153,21 +169,12 @@ public sealed unsafe partial class CpuDevice
                 return; // the past may remember more than the window shows
             }
 
-            int headDim = View.HeadDim, valueDim = View.ValueDim, keys = (int)(k1 - k0), columns = (keys + 15) / 16 * 16;
-            float* s = scratch, ds = s + (Tile * Tile);
-            float* kt = ds + (Tile * Tile), vt = kt + (Tile * headDim), dk = vt + (Tile * valueDim), dv = dk + (Tile * headDim);
-            float* queryBias = dv + (Tile * valueDim), keyBias = queryBias + (2 * Tile);
+            int keys = (int)(k1 - k0), columns = (keys + 15) / 16 * 16;
+            float* queryBias = scratch, keyBias = queryBias + (2 * Tile);
             bool wantsDk = !(k0 < View.Position ? DpastK.IsNull && (k1 <= View.Position || Dk.IsNull) : Dk.IsNull);
             bool wantsDv = !(k0 < View.Position ? DpastV.IsNull && (k1 <= View.Position || Dv.IsNull) : Dv.IsNull);
-            new Span<float>(kt, 2 * Tile * (headDim + valueDim)).Clear();
-            for (int i = 0; i < keys;)
-            {
-                KeyRun run = View.Run(k0 + i, k1);
-                SmallGemm.Transpose(run.Count, headDim, View.Keys(run, batch, keyHead), View.KeyStride(run), kt + i, Tile);
-                SmallGemm.Transpose(run.Count, valueDim, View.Values(run, batch, keyHead), View.ValueStride(run), vt + i, Tile);
-                i += run.Count;
-            }
-
+            TTiles products = Products;
+            products.Begin(keyBias + (2 * Tile), batch, keyHead, k0, k1);
             for (int head = keyHead * View.Group; head < (keyHead + 1) * View.Group; head++)
             {
                 long row0 = (long)((batch * View.Heads) + head) * View.Tokens, end = View.EndQuery(head, k1 - 1);
@@ -175,106 +182,72 @@ public sealed unsafe partial class CpuDevice
                 {
                     q1 = AttentionView.TileEnd(q0, end);
                     int queries = (int)(q1 - q0), row = (int)(q0 - View.Position);
-                    float* q = View.Q.At(batch, row, head * headDim), dy = Dy.At(batch, row, head * valueDim);
-                    SmallGemm.NN(queries, columns, headDim, q, View.Q.Stride, kt, Tile, s, Tile, 0, View.Scale);
-                    SmallGemm.NN(queries, columns, valueDim, dy, Dy.Stride, vt, Tile, ds, Tile, 0);
+                    products.Scores(head, q0, queries);
                     if (!Decay.IsNull)
                     {
                         Decay.Parts(batch, head, q0, q1, q0, 1, queryBias);
                         Decay.Parts(batch, head, k0, k1, q0, -1, keyBias);
-                        AttentionKernel.AddBias(s, queries, columns, queryBias, keyBias);
+                        AttentionKernel.AddBias(products.S, queries, columns, queryBias, keyBias);
                     }
 
-                    AttentionKernel.ScoreGradients(s, Tile, ds, Tile, queries, columns, null, LogSums + row0 + row, Delta + row0 + row);
-                    for (int i = 0; i < queries; i++)
-                    {
-                        float* si = s + (i * Tile), di = ds + (i * Tile);
-
-                        // What the query does not see: keys before its window, and after itself.
-                        int low = (int)(Math.Max(k0, View.FirstKey(head, q0 + i)) - k0), high = (int)Math.Min(keys, q0 + i + 1 - k0);
-                        new Span<float>(si, low).Clear();
-                        new Span<float>(di, low).Clear();
-                        new Span<float>(si + high, columns - high).Clear();
-                        new Span<float>(di + high, columns - high).Clear();
-                    }
-
+                    products.Gradients(LogSums + row0 + row, Delta + row0 + row);
                     if (wantsDv)
                     {
-                        SmallGemm.TN(keys, valueDim, queries, s, Tile, dy, Dy.Stride, dv, valueDim, 1);
+                        products.AddToValues();
                     }
 
                     if (wantsDk)
                     {
-                        SmallGemm.TN(keys, headDim, queries, ds, Tile, q, View.Q.Stride, dk, headDim, 1, View.Scale);
+                        products.AddToKeys();
                     }
 
-                    if (!Dq.IsNull || !Gates.IsNull)
+                    if (WantsDq || !Gates.IsNull)
                     {
-                        AddToQueries(batch, head, q0, queries, k0, k1, ds);
+                        AddToQueries(ref products, batch, head, q0, queries, k0, k1);
                     }
                 }
             }
 
-            for (int i = 0; i < keys;)
+            products.End();
+            for (long k = k0; k < k1;)
             {
-                KeyRun run = View.Run(k0 + i, k1);
-                Put(run, headDim, run.Past ? DpastK : Dk, run.Past || AddDk, dk + (i * headDim));
-                Put(run, valueDim, run.Past ? DpastV : Dv, run.Past || AddDv, dv + (i * valueDim));
-                i += run.Count;
+                KeyRun run = View.Run(k, k1);
+                Put(run, View.HeadDim, run.Past ? DpastK : Dk, run.Past || AddDk, products.Dk + ((k - k0) * products.DkStride), products.DkStride);
+                Put(run, View.ValueDim, run.Past ? DpastV : Dv, run.Past || AddDv, products.Dv + ((k - k0) * products.DvStride), products.DvStride);
+                k += run.Count;
             }
 
-            void Put(KeyRun run, int dim, TokenRows target, bool accumulate, float* gradient)
+            void Put(KeyRun run, int dim, TokenRows target, bool accumulate, float* gradient, nint stride)
             {
                 if (!target.IsNull)
                 {
-                    AttentionKernel.Put(run.Count, dim, gradient, dim, target.At(batch, run.Row, keyHead * dim), target.Stride, accumulate);
+                    AttentionKernel.Put(run.Count, dim, gradient, stride, target.At(batch, run.Row, keyHead * dim), target.Stride, accumulate);
                 }
             }
         }
 
         // dq += ds k, when the key tiles before this one have been added.
-        private readonly void AddToQueries(int batch, int head, long q0, int queries, long k0, long k1, float* ds)
+        private readonly void AddToQueries(ref TTiles products, int batch, int head, long q0, int queries, long k0, long k1)
         {
             ref int turn = ref Turns[((((long)batch * View.Heads) + head) * QueryTiles) + (q0 / Tile) - FirstQueryTile];
-            int mine = (int)((k0 / Tile) - (View.FirstKey(head, q0) / Tile)), row = (int)(q0 - View.Position);
+            int mine = (int)((k0 / Tile) - (View.FirstKey(head, q0) / Tile));
             SpinWait wait = default;
             while (Volatile.Read(ref turn) != mine)
             {
                 wait.SpinOnce();
             }
 
-            if (!Dq.IsNull)
+            if (WantsDq)
             {
-                AddGradient(batch, head, q0, queries, k0, k1, ds, mine == 0 && !AddDq);
+                products.AddToQueries(mine == 0);
             }
 
             if (!Gates.IsNull)
             {
-                Gates.Add((batch * View.Heads) + head, q0, queries, k0, (int)(k1 - k0), ds);
+                Gates.Add((batch * View.Heads) + head, q0, queries, k0, (int)(k1 - k0), products.D);
             }
 
             Volatile.Write(ref turn, mine + 1);
-        }
-
-        private readonly void AddGradient(int batch, int head, long q0, int queries, long k0, long k1, float* ds, bool fresh)
-        {
-            int row = (int)(q0 - View.Position);
-            if (fresh)
-            {
-                // All of the tile, even where the first keys are out of the window of its last queries.
-                for (int i = 0; i < AttentionView.TileEnd(q0, View.End) - q0; i++)
-                {
-                    new Span<float>(Dq.At(batch, row + i, head * View.HeadDim), View.HeadDim).Clear();
-                }
-            }
-
-            float* dq = Dq.At(batch, row, head * View.HeadDim);
-            for (long k = k0; k < k1;)
-            {
-                KeyRun run = View.Run(k, k1);
-                SmallGemm.NN(queries, View.HeadDim, run.Count, ds + (k - k0), Tile, View.Keys(run, batch, head / View.Group), View.KeyStride(run), dq, Dq.Stride, 1, View.Scale);
-                k += run.Count;
-            }
         }
     }
 }

@@ -212,6 +212,56 @@ public sealed class AttentionTests : IDisposable
         Assert.All(gradients.Zip(gradientsAgain), g => Assert.True(g.First.AsSpan().SequenceEqual(g.Second), name));
     }
 
+    /// <summary>All cases, and more of the heads that models have.</summary>
+    public static IEnumerable<Case> CasesInBf16 =>
+    [
+        .. Cases,
+        new(1, 129, 2, 2, 8),
+        new(2, 131, 4, 2, 64),
+        new(1, 200, 4, 1, 80, Window: 70),
+        new(1, 190, 2, 2, 64, Window: 50, Past: 77, Start: 30, Room: 128, Position: 7001),
+        new(1, 150, 4, 2, 80, ValueDim: 64, Local: 3, Slopes: true),
+        new(1, 150, 2, 1, 64, Past: 130, Start: 100, Room: 192, Position: 130, Gates: true),
+    ];
+
+    public static TheoryData<int, string, string> AllInBf16
+    {
+        get
+        {
+            var data = new TheoryData<int, string, string>();
+            foreach ((int index, Case c) in CasesInBf16.Index())
+            {
+                foreach (Bf16Unit unit in new[] { Bf16Unit.Portable, CpuDevice.BestUnit }.Distinct())
+                {
+                    data.Add(index, unit.ToString(), c.ToString());
+                }
+            }
+
+            return data;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(AllInBf16))]
+    public void InBf16AgreesWithFloat32OnAnyThreads(int index, string unit, string name)
+    {
+        Case c = CasesInBf16.ElementAt(index);
+        using CpuDevice one = new(1, Precision.BFloat16, Enum.Parse<Bf16Unit>(unit)), three = new(3, Precision.BFloat16, Enum.Parse<Bf16Unit>(unit));
+        Operands exact = new(device, c), rounded = new(one, c), again = new(three, c);
+        (float[] expected, float[][] expectedGradients) = Gradients(exact, exact.Fast);
+        (float[] y, float[][] gradients) = Gradients(rounded, rounded.Fast);
+        LawTools.Close(y, expected, 2e-2, name);
+        Assert.False(y.AsSpan().SequenceEqual(expected), $"{name}: nothing was rounded");
+        foreach (((string leaf, _), float[] actual, float[] reference) in exact.Leaves.Zip(gradients, expectedGradients))
+        {
+            LawTools.Close(actual, reference, 2e-2, $"{name}: the gradient of {leaf}");
+        }
+
+        (float[] sameY, float[][] sameGradients) = Gradients(again, again.Fast);
+        Assert.True(y.AsSpan().SequenceEqual(sameY), name);
+        Assert.All(gradients.Zip(sameGradients), g => Assert.True(g.First.AsSpan().SequenceEqual(g.Second), name));
+    }
+
     private static (float[] Y, float[][] Gradients) Gradients(Operands operands, Func<Tape, Tensor> attention)
     {
         foreach ((_, Tensor tensor) in operands.Leaves)
@@ -227,22 +277,29 @@ public sealed class AttentionTests : IDisposable
     }
 
     [Theory]
-    [InlineData(0)]
-    [InlineData(1)]
-    [InlineData(40)]
-    [InlineData(64)]
-    [InlineData(100)]
-    public void PiecesOnTheGridGiveTheSameBits(int window)
+    [InlineData(0, Precision.Float32)]
+    [InlineData(1, Precision.Float32)]
+    [InlineData(40, Precision.Float32)]
+    [InlineData(64, Precision.Float32)]
+    [InlineData(100, Precision.Float32)]
+    [InlineData(0, Precision.BFloat16)]
+    [InlineData(1, Precision.BFloat16)]
+    [InlineData(40, Precision.BFloat16)]
+    [InlineData(64, Precision.BFloat16)]
+    [InlineData(100, Precision.BFloat16)]
+    public void PiecesOnTheGridGiveTheSameBits(int window, Precision precision)
     {
         const int tokens = 230, first = 128;
+        int past = window == 0 ? first : Math.Min(first, window + 3); // what begins within a tile
         var options = new AttentionOptions(2, 1, 24, 0.2f, window);
-        using var tape = new Tape(device);
+        using var cpu = new CpuDevice(2, precision);
+        using var tape = new Tape(cpu);
         Tensor q = tape.Of(LawTools.Gaussian(tokens * 48, 1), new Shape(1, tokens, 48));
         Tensor k = tape.Of(LawTools.Gaussian(tokens * 24, 2), new Shape(1, tokens, 24)), v = tape.Of(LawTools.Gaussian(tokens * 24, 3), new Shape(1, tokens, 24));
         float[] whole = Ops.Attention(q, k, v, default, options, 0).ToArray();
         Tensor start = Ops.Attention(Part(q, 0, first), Part(k, 0, first), Part(v, 0, first), default, options, 0);
         Tensor end = Ops.Attention(Part(q, first, tokens - first), Part(k, first, tokens - first), Part(v, first, tokens - first),
-            new AttentionPast(k, v, 0, first), options, first);
+            new AttentionPast(k, v, first - past, past), options, first);
         float[] pieces = [.. start.ToArray(), .. end.ToArray()];
         Assert.Equal(whole, pieces);
 
