@@ -102,6 +102,7 @@ public sealed unsafe partial class CpuDevice
     private struct ConvPlan
     {
         public const int Tile = 64;   // tokens
+        public const int Ahead = 32;  // channels from those in hand to those asked for: two cache lines
         public const int Strip = 128; // channels whose gradients are held at a time: with a tile's tokens they fit L1
 
         public readonly Strided X, Past;
@@ -162,27 +163,10 @@ public sealed unsafe partial class CpuDevice
             float* weight = Weights + c;
             for (int j = 0; j < Kernel; j++, weight += Padded)
             {
-                sum = S.Fma(S.Load(weight), Load<S, V, C>(rows[j] + c, rest), sum);
+                sum = S.Fma(S.Load(weight), Simd.Load<S, V, C>(rows[j] + c, rest), sum);
             }
 
             return sum;
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Load<S, V, C>(float* p, int rest) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns =>
-            C.Partial ? S.LoadPartial(p, rest) : S.Load(p);
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Store<S, V, C>(V value, float* p, int rest) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
-        {
-            if (C.Partial)
-            {
-                S.StorePartial(value, p, rest);
-            }
-            else
-            {
-                S.Store(value, p);
-            }
         }
     }
 
@@ -191,15 +175,62 @@ public sealed unsafe partial class CpuDevice
         public ConvPlan P;
         public Strided Y;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
-            ConvPlan p = P;
-            int batch = index / p.Tiles, start = index % p.Tiles * ConvPlan.Tile, end = Math.Min(p.Time, start + ConvPlan.Tile);
-            float** rows = p.Rows(worker, batch, start, end);
-            for (int t = start; t < end; t++, rows++)
+            int batch = index / P.Tiles, start = index % P.Tiles * ConvPlan.Tile, end = Math.Min(P.Time, start + ConvPlan.Tile);
+            float** rows = P.Rows(worker, batch, start, end);
+            Strided y = Y.From(((long)batch * P.Time) + start);
+            switch (P.Kernel)
             {
-                float* y = Y[((long)batch * p.Time) + t];
+                case 2: Windows<S, V, Rows2>(rows, end - start, y); break;
+                case 3: Windows<S, V, Rows3>(rows, end - start, y); break;
+                case 4: Windows<S, V, Rows4>(rows, end - start, y); break;
+                default: Longer<S, V>(rows, end - start, y); break;
+            }
+        }
+
+        /// <summary>Two to four taps: a vector of channels at a time, whose weights and last inputs stay in registers along the tokens.</summary>
+        private readonly void Windows<S, V, K>(float** rows, int tokens, Strided y) where S : struct, ISimd<V> where V : unmanaged where K : struct, IRows
+        {
+            int c = 0;
+            for (; c <= P.Channels - S.Count; c += S.Count)
+            {
+                Window<S, V, K, OneVector>(rows, tokens, c, 0, y.At + c, y.Stride);
+            }
+
+            if (c < P.Channels)
+            {
+                Window<S, V, K, PartVector>(rows, tokens, c, P.Channels - c, y.At + c, y.Stride);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Window<S, V, K, C>(float** rows, int tokens, nint c, int rest, float* y, long stride)
+            where S : struct, ISimd<V> where V : unmanaged where K : struct, IRows where C : struct, IColumns
+        {
+            var taps = new Taps<S, V, K>(P, c);
+            V x0 = Simd.Load<S, V, C>(rows[0] + c, rest);
+            V x1 = K.Count > 2 ? Simd.Load<S, V, C>(rows[1] + c, rest) : S.Zero, x2 = K.Count > 3 ? Simd.Load<S, V, C>(rows[2] + c, rest) : S.Zero;
+            bool silu = P.Silu;
+            rows += K.Count - 1;
+            for (int t = 0; t < tokens; t++, y += stride)
+            {
+                float* row = rows[t] + c;
+                Simd.Prefetch(row + ConvPlan.Ahead);
+                V x = Simd.Load<S, V, C>(row, rest), sum = taps.Sum(x0, x1, x2, x);
+                Simd.Store<S, V, C>(silu ? Simd.Silu<S, V>(sum) : sum, y, rest);
+                Taps<S, V, K>.Shift(ref x0, ref x1, ref x2, x);
+            }
+        }
+
+        /// <summary>Any number of taps: token by token.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Longer<S, V>(float** rows, int tokens, Strided to) where S : struct, ISimd<V> where V : unmanaged
+        {
+            ConvPlan p = P;
+            for (int t = 0; t < tokens; t++, rows++)
+            {
+                float* y = to[t];
                 nint c = 0;
                 for (; c <= p.Channels - S.Count; c += S.Count)
                 {
@@ -217,7 +248,61 @@ public sealed unsafe partial class CpuDevice
         private static void Output<S, V, C>(in ConvPlan p, float** rows, nint c, int rest, float* y) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
         {
             V value = p.Sum<S, V, C>(rows, c, rest);
-            ConvPlan.Store<S, V, C>(p.Silu ? Simd.Silu<S, V>(value) : value, y + c, rest);
+            Simd.Store<S, V, C>(p.Silu ? Simd.Silu<S, V>(value) : value, y + c, rest);
+        }
+    }
+
+    /// <summary>The bias and the K weights, 2 to 4, of one vector of channels: held in registers; missing ones are never read.</summary>
+    private readonly struct Taps<S, V, K> where S : struct, ISimd<V> where V : unmanaged where K : struct, IRows
+    {
+        private readonly V bias, w0, w1, w2, w3;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Taps(in ConvPlan p, nint c)
+        {
+            float* weights = p.Weights + c;
+            bias = S.Load(p.Bias + c);
+            w0 = S.Load(weights);
+            w1 = S.Load(weights + p.Padded);
+            w2 = K.Count > 2 ? S.Load(weights + (2 * p.Padded)) : S.Zero;
+            w3 = K.Count > 3 ? S.Load(weights + (3 * p.Padded)) : S.Zero;
+        }
+
+        /// <summary>bias + w_0 x_0 + .., the last weight's x being <paramref name="x"/>.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public V Sum(V x0, V x1, V x2, V x) => S.Fma(Last, x, Before(x0, x1, x2, bias));
+
+        /// <summary>w_{K-1} d_0 + w_{K-2} d_1 + ..: what the outputs from a token on pass to its input.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public V Back(V d0, V d1, V d2, V d3, V sum)
+        {
+            sum = S.Fma(w0, K.Count == 2 ? d1 : K.Count == 3 ? d2 : d3, sum);
+            sum = S.Fma(w1, K.Count == 2 ? d0 : K.Count == 3 ? d1 : d2, sum);
+            sum = K.Count > 2 ? S.Fma(w2, K.Count == 3 ? d0 : d1, sum) : sum;
+            return K.Count > 3 ? S.Fma(w3, d0, sum) : sum;
+        }
+
+        /// <summary>The window one token on.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Shift(ref V x0, ref V x1, ref V x2, V x)
+        {
+            x0 = K.Count == 2 ? x : x1;
+            x1 = K.Count == 3 ? x : x2;
+            x2 = x;
+        }
+
+        private V Last
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => K.Count == 2 ? w1 : K.Count == 3 ? w2 : w3;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private V Before(V x0, V x1, V x2, V sum)
+        {
+            sum = S.Fma(w0, x0, sum);
+            sum = K.Count > 2 ? S.Fma(w1, x1, sum) : sum;
+            return K.Count > 3 ? S.Fma(w2, x2, sum) : sum;
         }
     }
 
@@ -277,7 +362,7 @@ public sealed unsafe partial class CpuDevice
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static V Slope<S, V, C>(in ConvPlan p, float** rows, nint c, int rest, float* dy) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
         {
-            V slope = ConvPlan.Load<S, V, C>(dy, rest);
+            V slope = Simd.Load<S, V, C>(dy, rest);
             return p.Silu ? S.Mul(slope, SiluSlope<S, V>(p.Sum<S, V, C>(rows, c, rest))) : slope;
         }
 
@@ -317,13 +402,13 @@ public sealed unsafe partial class CpuDevice
         private static void Input<S, V, C>(float* weight, int padded, float* slope, int taps, float* dlast, int rest, float* to, bool add)
             where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
         {
-            V sum = dlast is null ? S.Zero : ConvPlan.Load<S, V, C>(dlast, rest);
+            V sum = dlast is null ? S.Zero : Simd.Load<S, V, C>(dlast, rest);
             for (int j = 0; j < taps; j++, weight += padded, slope -= ConvPlan.Strip)
             {
                 sum = S.Fma(S.Load(weight), S.Load(slope), sum);
             }
 
-            ConvPlan.Store<S, V, C>(add ? S.Add(sum, ConvPlan.Load<S, V, C>(to, rest)) : sum, to, rest);
+            Simd.Store<S, V, C>(add ? S.Add(sum, Simd.Load<S, V, C>(to, rest)) : sum, to, rest);
         }
 
         /// <summary>The tile's part of the gradients of the weights, and after them of the bias.</summary>
@@ -360,10 +445,10 @@ public sealed unsafe partial class CpuDevice
                 for (int t = 0; t < tokens; t++, row++, slope += ConvPlan.Strip)
                 {
                     V d = S.Load(slope);
-                    s0 = S.Fma(d, ConvPlan.Load<S, V, C>(row[0] + c, rest), s0);
-                    s1 = S.Fma(d, ConvPlan.Load<S, V, C>(row[j1] + c, rest), s1);
-                    s2 = S.Fma(d, ConvPlan.Load<S, V, C>(row[j2] + c, rest), s2);
-                    s3 = S.Fma(d, ConvPlan.Load<S, V, C>(row[j3] + c, rest), s3);
+                    s0 = S.Fma(d, Simd.Load<S, V, C>(row[0] + c, rest), s0);
+                    s1 = S.Fma(d, Simd.Load<S, V, C>(row[j1] + c, rest), s1);
+                    s2 = S.Fma(d, Simd.Load<S, V, C>(row[j2] + c, rest), s2);
+                    s3 = S.Fma(d, Simd.Load<S, V, C>(row[j3] + c, rest), s3);
                     bias = S.Add(bias, d);
                 }
 
