@@ -272,14 +272,13 @@ public sealed unsafe partial class CpuDevice
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public V Sum(V x0, V x1, V x2, V x) => S.Fma(Last, x, Before(x0, x1, x2, bias));
 
-        /// <summary>w_{K-1} d_0 + w_{K-2} d_1 + ..: what the outputs from a token on pass to its input.</summary>
+        /// <summary>w_0 du_t + w_1 du_{t-1} + ..: the gradient of input t - K + 1, added to <paramref name="sum"/>.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public V Back(V d0, V d1, V d2, V d3, V sum)
+        public V Back(V d, V d1, V d2, V d3, V sum)
         {
-            sum = S.Fma(w0, K.Count == 2 ? d1 : K.Count == 3 ? d2 : d3, sum);
-            sum = S.Fma(w1, K.Count == 2 ? d0 : K.Count == 3 ? d1 : d2, sum);
-            sum = K.Count > 2 ? S.Fma(w2, K.Count == 3 ? d0 : d1, sum) : sum;
-            return K.Count > 3 ? S.Fma(w3, d0, sum) : sum;
+            sum = S.Fma(w1, d1, S.Fma(w0, d, sum));
+            sum = K.Count > 2 ? S.Fma(w2, d2, sum) : sum;
+            return K.Count > 3 ? S.Fma(w3, d3, sum) : sum;
         }
 
         /// <summary>The window one token on.</summary>
@@ -322,7 +321,103 @@ public sealed unsafe partial class CpuDevice
             int batch = index / P.Tiles, start = index % P.Tiles * ConvPlan.Tile, end = Math.Min(P.Time, start + ConvPlan.Tile);
             int seen = Math.Min(P.Time, end + P.Kernel - 1);
             float** rows = P.Rows(worker, batch, start, seen);
-            float* du = Slopes + (worker * SlopesEach), sums = Sums + (index * SumsEach);
+            float* sums = Sums + (index * SumsEach);
+            switch (P.Kernel)
+            {
+                case 2: Windows<S, V, Rows2>(rows, batch, start, end, sums); break;
+                case 3: Windows<S, V, Rows3>(rows, batch, start, end, sums); break;
+                case 4: Windows<S, V, Rows4>(rows, batch, start, end, sums); break;
+                default: Longer<S, V>(rows, batch, start, end, seen, Slopes + (worker * SlopesEach), sums); break;
+            }
+        }
+
+        /// <summary>Two to four taps: a vector of channels at a time, in one pass along the tokens.</summary>
+        private readonly void Windows<S, V, K>(float** rows, int batch, int start, int end, float* sums) where S : struct, ISimd<V> where V : unmanaged where K : struct, IRows
+        {
+            int c = 0;
+            for (; c <= P.Channels - S.Count; c += S.Count)
+            {
+                Window<S, V, K, OneVector>(rows, batch, start, end, c, 0, sums + c);
+            }
+
+            if (c < P.Channels)
+            {
+                Window<S, V, K, PartVector>(rows, batch, start, end, c, P.Channels - c, sums + c);
+            }
+        }
+
+        /// <summary>At token t, du_t from its window; that makes dx_{t-K+1} whole, which is written.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Window<S, V, K, C>(float** rows, int batch, int start, int end, int c, int rest, float* sums)
+            where S : struct, ISimd<V> where V : unmanaged where K : struct, IRows where C : struct, IColumns
+        {
+            int before = K.Count - 1, time = P.Time, slopes = Dy.IsNone ? 0 : time;
+            long first = (long)batch * time;
+            bool silu = P.Silu;
+            Strided dy = Dy.From(first, c), dx = Dx.From(first, c), dpast = Dpast.From((long)batch * before, c), dlast = Dlast.From((long)batch * before, c);
+            var taps = new Taps<S, V, K>(P, c);
+            V x0 = Simd.Load<S, V, C>(rows[0] + c, rest);
+            V x1 = K.Count > 2 ? Simd.Load<S, V, C>(rows[1] + c, rest) : S.Zero, x2 = K.Count > 3 ? Simd.Load<S, V, C>(rows[2] + c, rest) : S.Zero;
+            V d1 = S.Zero, d2 = S.Zero, d3 = S.Zero, s0 = S.Zero, s1 = S.Zero, s2 = S.Zero, s3 = S.Zero, bias = S.Zero;
+            rows += before - start;
+            for (int t = start; t < end + before; t++)
+            {
+                V d = S.Zero;
+                if (t < slopes)
+                {
+                    float* row = rows[t] + c, slope = dy[t];
+                    Simd.Prefetch(row + ConvPlan.Ahead);
+                    Simd.Prefetch(slope + ConvPlan.Ahead);
+                    V x = Simd.Load<S, V, C>(row, rest);
+                    d = Simd.Load<S, V, C>(slope, rest);
+                    d = silu ? S.Mul(d, SiluSlope<S, V>(taps.Sum(x0, x1, x2, x))) : d;
+                    if (t < end)
+                    {
+                        s0 = S.Fma(d, x0, s0);
+                        s1 = S.Fma(d, K.Count == 2 ? x : x1, s1);
+                        s2 = K.Count > 2 ? S.Fma(d, K.Count == 3 ? x : x2, s2) : s2;
+                        s3 = K.Count > 3 ? S.Fma(d, x, s3) : s3;
+                        bias = S.Add(bias, d);
+                    }
+
+                    Taps<S, V, K>.Shift(ref x0, ref x1, ref x2, x);
+                }
+
+                int done = t - before;
+                if (done >= start && !dx.IsNone)
+                {
+                    float* to = dx[done];
+                    Simd.Prefetch(to + ConvPlan.Ahead);
+                    V sum = done < time - before || dlast.IsNone ? S.Zero : Simd.Load<S, V, C>(dlast[done - time + before], rest);
+                    Simd.Store<S, V, C>(taps.Back(d, d1, d2, d3, sum), to, rest, dx.Add);
+                }
+                else if (done < 0 && !dpast.IsNone)
+                {
+                    V sum = done < time - before || dlast.IsNone ? S.Zero : Simd.Load<S, V, C>(dlast[done - time + before], rest);
+                    Simd.Store<S, V, C>(taps.Back(d, d1, d2, d3, sum), dpast[before + done], rest, dpast.Add);
+                }
+
+                (d3, d2, d1) = (d2, d1, d);
+            }
+
+            S.Store(s0, sums);
+            S.Store(s1, sums + P.Padded);
+            if (K.Count > 2)
+            {
+                S.Store(s2, sums + (2L * P.Padded));
+            }
+
+            if (K.Count > 3)
+            {
+                S.Store(s3, sums + (3L * P.Padded));
+            }
+
+            S.Store(bias, sums + ((long)K.Count * P.Padded));
+        }
+
+        /// <summary>Any number of taps: a strip of channels at a time, its du first.</summary>
+        private readonly void Longer<S, V>(float** rows, int batch, int start, int end, int seen, float* du, float* sums) where S : struct, ISimd<V> where V : unmanaged
+        {
             for (int c = 0; c < P.Channels; c += ConvPlan.Strip)
             {
                 int width = Math.Min(ConvPlan.Strip, P.Channels - c);
@@ -419,18 +514,18 @@ public sealed unsafe partial class CpuDevice
                 float* to = sums + first + c;
                 if (width - c >= S.Count)
                 {
-                    Taps<S, V, OneVector>(rows, tokens, first + c, 0, du + c, to);
+                    TapSums<S, V, OneVector>(rows, tokens, first + c, 0, du + c, to);
                 }
                 else
                 {
-                    Taps<S, V, PartVector>(rows, tokens, first + c, width - c, du + c, to);
+                    TapSums<S, V, PartVector>(rows, tokens, first + c, width - c, du + c, to);
                 }
             }
         }
 
         /// <summary>sums_j = sum_t du_t rows[t + j] at one vector of channels, four taps at a time; and the sum of du itself.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Taps<S, V, C>(float** rows, int tokens, nint c, int rest, float* du, float* sums) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        private readonly void TapSums<S, V, C>(float** rows, int tokens, nint c, int rest, float* du, float* sums) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
         {
             int kernel = P.Kernel, padded = P.Padded, j = 0;
             V bias = S.Zero;
