@@ -102,6 +102,7 @@ public sealed unsafe partial class CpuDevice
     private struct ConvPlan
     {
         public const int Tile = 64;   // tokens
+        public const int Ahead = 32;  // channels from those in hand to those asked for: two cache lines
         public const int Strip = 128; // channels whose gradients are held at a time: with a tile's tokens they fit L1
 
         public readonly Strided X, Past;
@@ -162,27 +163,10 @@ public sealed unsafe partial class CpuDevice
             float* weight = Weights + c;
             for (int j = 0; j < Kernel; j++, weight += Padded)
             {
-                sum = S.Fma(S.Load(weight), Load<S, V, C>(rows[j] + c, rest), sum);
+                sum = S.Fma(S.Load(weight), Simd.Load<S, V, C>(rows[j] + c, rest), sum);
             }
 
             return sum;
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Load<S, V, C>(float* p, int rest) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns =>
-            C.Partial ? S.LoadPartial(p, rest) : S.Load(p);
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Store<S, V, C>(V value, float* p, int rest) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
-        {
-            if (C.Partial)
-            {
-                S.StorePartial(value, p, rest);
-            }
-            else
-            {
-                S.Store(value, p);
-            }
         }
     }
 
@@ -191,15 +175,62 @@ public sealed unsafe partial class CpuDevice
         public ConvPlan P;
         public Strided Y;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
-            ConvPlan p = P;
-            int batch = index / p.Tiles, start = index % p.Tiles * ConvPlan.Tile, end = Math.Min(p.Time, start + ConvPlan.Tile);
-            float** rows = p.Rows(worker, batch, start, end);
-            for (int t = start; t < end; t++, rows++)
+            int batch = index / P.Tiles, start = index % P.Tiles * ConvPlan.Tile, end = Math.Min(P.Time, start + ConvPlan.Tile);
+            float** rows = P.Rows(worker, batch, start, end);
+            Strided y = Y.From(((long)batch * P.Time) + start);
+            switch (P.Kernel)
             {
-                float* y = Y[((long)batch * p.Time) + t];
+                case 2: Windows<S, V, Rows2>(rows, end - start, y); break;
+                case 3: Windows<S, V, Rows3>(rows, end - start, y); break;
+                case 4: Windows<S, V, Rows4>(rows, end - start, y); break;
+                default: Longer<S, V>(rows, end - start, y); break;
+            }
+        }
+
+        /// <summary>Two to four taps: a vector of channels at a time, whose weights and last inputs stay in registers along the tokens.</summary>
+        private readonly void Windows<S, V, K>(float** rows, int tokens, Strided y) where S : struct, ISimd<V> where V : unmanaged where K : struct, IRows
+        {
+            int c = 0;
+            for (; c <= P.Channels - S.Count; c += S.Count)
+            {
+                Window<S, V, K, OneVector>(rows, tokens, c, 0, y.At + c, y.Stride);
+            }
+
+            if (c < P.Channels)
+            {
+                Window<S, V, K, PartVector>(rows, tokens, c, P.Channels - c, y.At + c, y.Stride);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Window<S, V, K, C>(float** rows, int tokens, nint c, int rest, float* y, long stride)
+            where S : struct, ISimd<V> where V : unmanaged where K : struct, IRows where C : struct, IColumns
+        {
+            var taps = new Taps<S, V, K>(P, c);
+            V x0 = Simd.Load<S, V, C>(rows[0] + c, rest);
+            V x1 = K.Count > 2 ? Simd.Load<S, V, C>(rows[1] + c, rest) : S.Zero, x2 = K.Count > 3 ? Simd.Load<S, V, C>(rows[2] + c, rest) : S.Zero;
+            bool silu = P.Silu;
+            rows += K.Count - 1;
+            for (int t = 0; t < tokens; t++, y += stride)
+            {
+                float* row = rows[t] + c;
+                Simd.Prefetch(row + ConvPlan.Ahead);
+                V x = Simd.Load<S, V, C>(row, rest), sum = taps.Sum(x0, x1, x2, x);
+                Simd.Store<S, V, C>(silu ? Simd.Silu<S, V>(sum) : sum, y, rest);
+                Taps<S, V, K>.Shift(ref x0, ref x1, ref x2, x);
+            }
+        }
+
+        /// <summary>Any number of taps: token by token.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Longer<S, V>(float** rows, int tokens, Strided to) where S : struct, ISimd<V> where V : unmanaged
+        {
+            ConvPlan p = P;
+            for (int t = 0; t < tokens; t++, rows++)
+            {
+                float* y = to[t];
                 nint c = 0;
                 for (; c <= p.Channels - S.Count; c += S.Count)
                 {
@@ -217,7 +248,60 @@ public sealed unsafe partial class CpuDevice
         private static void Output<S, V, C>(in ConvPlan p, float** rows, nint c, int rest, float* y) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
         {
             V value = p.Sum<S, V, C>(rows, c, rest);
-            ConvPlan.Store<S, V, C>(p.Silu ? Simd.Silu<S, V>(value) : value, y + c, rest);
+            Simd.Store<S, V, C>(p.Silu ? Simd.Silu<S, V>(value) : value, y + c, rest);
+        }
+    }
+
+    /// <summary>The bias and the K weights, 2 to 4, of one vector of channels: held in registers; missing ones are never read.</summary>
+    private readonly struct Taps<S, V, K> where S : struct, ISimd<V> where V : unmanaged where K : struct, IRows
+    {
+        private readonly V bias, w0, w1, w2, w3;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Taps(in ConvPlan p, nint c)
+        {
+            float* weights = p.Weights + c;
+            bias = S.Load(p.Bias + c);
+            w0 = S.Load(weights);
+            w1 = S.Load(weights + p.Padded);
+            w2 = K.Count > 2 ? S.Load(weights + (2 * p.Padded)) : S.Zero;
+            w3 = K.Count > 3 ? S.Load(weights + (3 * p.Padded)) : S.Zero;
+        }
+
+        /// <summary>bias + w_0 x_0 + .., the last weight's x being <paramref name="x"/>.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public V Sum(V x0, V x1, V x2, V x) => S.Fma(Last, x, Before(x0, x1, x2, bias));
+
+        /// <summary>w_0 du_t + w_1 du_{t-1} + ..: the gradient of input t - K + 1, added to <paramref name="sum"/>.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public V Back(V d, V d1, V d2, V d3, V sum)
+        {
+            sum = S.Fma(w1, d1, S.Fma(w0, d, sum));
+            sum = K.Count > 2 ? S.Fma(w2, d2, sum) : sum;
+            return K.Count > 3 ? S.Fma(w3, d3, sum) : sum;
+        }
+
+        /// <summary>The window one token on.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Shift(ref V x0, ref V x1, ref V x2, V x)
+        {
+            x0 = K.Count == 2 ? x : x1;
+            x1 = K.Count == 3 ? x : x2;
+            x2 = x;
+        }
+
+        private V Last
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => K.Count == 2 ? w1 : K.Count == 3 ? w2 : w3;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private V Before(V x0, V x1, V x2, V sum)
+        {
+            sum = S.Fma(w0, x0, sum);
+            sum = K.Count > 2 ? S.Fma(w1, x1, sum) : sum;
+            return K.Count > 3 ? S.Fma(w2, x2, sum) : sum;
         }
     }
 
@@ -237,7 +321,103 @@ public sealed unsafe partial class CpuDevice
             int batch = index / P.Tiles, start = index % P.Tiles * ConvPlan.Tile, end = Math.Min(P.Time, start + ConvPlan.Tile);
             int seen = Math.Min(P.Time, end + P.Kernel - 1);
             float** rows = P.Rows(worker, batch, start, seen);
-            float* du = Slopes + (worker * SlopesEach), sums = Sums + (index * SumsEach);
+            float* sums = Sums + (index * SumsEach);
+            switch (P.Kernel)
+            {
+                case 2: Windows<S, V, Rows2>(rows, batch, start, end, sums); break;
+                case 3: Windows<S, V, Rows3>(rows, batch, start, end, sums); break;
+                case 4: Windows<S, V, Rows4>(rows, batch, start, end, sums); break;
+                default: Longer<S, V>(rows, batch, start, end, seen, Slopes + (worker * SlopesEach), sums); break;
+            }
+        }
+
+        /// <summary>Two to four taps: a vector of channels at a time, in one pass along the tokens.</summary>
+        private readonly void Windows<S, V, K>(float** rows, int batch, int start, int end, float* sums) where S : struct, ISimd<V> where V : unmanaged where K : struct, IRows
+        {
+            int c = 0;
+            for (; c <= P.Channels - S.Count; c += S.Count)
+            {
+                Window<S, V, K, OneVector>(rows, batch, start, end, c, 0, sums + c);
+            }
+
+            if (c < P.Channels)
+            {
+                Window<S, V, K, PartVector>(rows, batch, start, end, c, P.Channels - c, sums + c);
+            }
+        }
+
+        /// <summary>At token t, du_t from its window; that makes dx_{t-K+1} whole, which is written.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Window<S, V, K, C>(float** rows, int batch, int start, int end, int c, int rest, float* sums)
+            where S : struct, ISimd<V> where V : unmanaged where K : struct, IRows where C : struct, IColumns
+        {
+            int before = K.Count - 1, time = P.Time, slopes = Dy.IsNone ? 0 : time;
+            long first = (long)batch * time;
+            bool silu = P.Silu;
+            Strided dy = Dy.From(first, c), dx = Dx.From(first, c), dpast = Dpast.From((long)batch * before, c), dlast = Dlast.From((long)batch * before, c);
+            var taps = new Taps<S, V, K>(P, c);
+            V x0 = Simd.Load<S, V, C>(rows[0] + c, rest);
+            V x1 = K.Count > 2 ? Simd.Load<S, V, C>(rows[1] + c, rest) : S.Zero, x2 = K.Count > 3 ? Simd.Load<S, V, C>(rows[2] + c, rest) : S.Zero;
+            V d1 = S.Zero, d2 = S.Zero, d3 = S.Zero, s0 = S.Zero, s1 = S.Zero, s2 = S.Zero, s3 = S.Zero, bias = S.Zero;
+            rows += before - start;
+            for (int t = start; t < end + before; t++)
+            {
+                V d = S.Zero;
+                if (t < slopes)
+                {
+                    float* row = rows[t] + c, slope = dy[t];
+                    Simd.Prefetch(row + ConvPlan.Ahead);
+                    Simd.Prefetch(slope + ConvPlan.Ahead);
+                    V x = Simd.Load<S, V, C>(row, rest);
+                    d = Simd.Load<S, V, C>(slope, rest);
+                    d = silu ? S.Mul(d, SiluSlope<S, V>(taps.Sum(x0, x1, x2, x))) : d;
+                    if (t < end)
+                    {
+                        s0 = S.Fma(d, x0, s0);
+                        s1 = S.Fma(d, K.Count == 2 ? x : x1, s1);
+                        s2 = K.Count > 2 ? S.Fma(d, K.Count == 3 ? x : x2, s2) : s2;
+                        s3 = K.Count > 3 ? S.Fma(d, x, s3) : s3;
+                        bias = S.Add(bias, d);
+                    }
+
+                    Taps<S, V, K>.Shift(ref x0, ref x1, ref x2, x);
+                }
+
+                int done = t - before;
+                if (done >= start && !dx.IsNone)
+                {
+                    float* to = dx[done];
+                    Simd.Prefetch(to + ConvPlan.Ahead);
+                    V sum = done < time - before || dlast.IsNone ? S.Zero : Simd.Load<S, V, C>(dlast[done - time + before], rest);
+                    Simd.Store<S, V, C>(taps.Back(d, d1, d2, d3, sum), to, rest, dx.Add);
+                }
+                else if (done < 0 && !dpast.IsNone)
+                {
+                    V sum = done < time - before || dlast.IsNone ? S.Zero : Simd.Load<S, V, C>(dlast[done - time + before], rest);
+                    Simd.Store<S, V, C>(taps.Back(d, d1, d2, d3, sum), dpast[before + done], rest, dpast.Add);
+                }
+
+                (d3, d2, d1) = (d2, d1, d);
+            }
+
+            S.Store(s0, sums);
+            S.Store(s1, sums + P.Padded);
+            if (K.Count > 2)
+            {
+                S.Store(s2, sums + (2L * P.Padded));
+            }
+
+            if (K.Count > 3)
+            {
+                S.Store(s3, sums + (3L * P.Padded));
+            }
+
+            S.Store(bias, sums + ((long)K.Count * P.Padded));
+        }
+
+        /// <summary>Any number of taps: a strip of channels at a time, its du first.</summary>
+        private readonly void Longer<S, V>(float** rows, int batch, int start, int end, int seen, float* du, float* sums) where S : struct, ISimd<V> where V : unmanaged
+        {
             for (int c = 0; c < P.Channels; c += ConvPlan.Strip)
             {
                 int width = Math.Min(ConvPlan.Strip, P.Channels - c);
@@ -277,7 +457,7 @@ public sealed unsafe partial class CpuDevice
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static V Slope<S, V, C>(in ConvPlan p, float** rows, nint c, int rest, float* dy) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
         {
-            V slope = ConvPlan.Load<S, V, C>(dy, rest);
+            V slope = Simd.Load<S, V, C>(dy, rest);
             return p.Silu ? S.Mul(slope, SiluSlope<S, V>(p.Sum<S, V, C>(rows, c, rest))) : slope;
         }
 
@@ -317,13 +497,13 @@ public sealed unsafe partial class CpuDevice
         private static void Input<S, V, C>(float* weight, int padded, float* slope, int taps, float* dlast, int rest, float* to, bool add)
             where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
         {
-            V sum = dlast is null ? S.Zero : ConvPlan.Load<S, V, C>(dlast, rest);
+            V sum = dlast is null ? S.Zero : Simd.Load<S, V, C>(dlast, rest);
             for (int j = 0; j < taps; j++, weight += padded, slope -= ConvPlan.Strip)
             {
                 sum = S.Fma(S.Load(weight), S.Load(slope), sum);
             }
 
-            ConvPlan.Store<S, V, C>(add ? S.Add(sum, ConvPlan.Load<S, V, C>(to, rest)) : sum, to, rest);
+            Simd.Store<S, V, C>(add ? S.Add(sum, Simd.Load<S, V, C>(to, rest)) : sum, to, rest);
         }
 
         /// <summary>The tile's part of the gradients of the weights, and after them of the bias.</summary>
@@ -334,18 +514,18 @@ public sealed unsafe partial class CpuDevice
                 float* to = sums + first + c;
                 if (width - c >= S.Count)
                 {
-                    Taps<S, V, OneVector>(rows, tokens, first + c, 0, du + c, to);
+                    TapSums<S, V, OneVector>(rows, tokens, first + c, 0, du + c, to);
                 }
                 else
                 {
-                    Taps<S, V, PartVector>(rows, tokens, first + c, width - c, du + c, to);
+                    TapSums<S, V, PartVector>(rows, tokens, first + c, width - c, du + c, to);
                 }
             }
         }
 
         /// <summary>sums_j = sum_t du_t rows[t + j] at one vector of channels, four taps at a time; and the sum of du itself.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Taps<S, V, C>(float** rows, int tokens, nint c, int rest, float* du, float* sums) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        private readonly void TapSums<S, V, C>(float** rows, int tokens, nint c, int rest, float* du, float* sums) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
         {
             int kernel = P.Kernel, padded = P.Padded, j = 0;
             V bias = S.Zero;
@@ -360,10 +540,10 @@ public sealed unsafe partial class CpuDevice
                 for (int t = 0; t < tokens; t++, row++, slope += ConvPlan.Strip)
                 {
                     V d = S.Load(slope);
-                    s0 = S.Fma(d, ConvPlan.Load<S, V, C>(row[0] + c, rest), s0);
-                    s1 = S.Fma(d, ConvPlan.Load<S, V, C>(row[j1] + c, rest), s1);
-                    s2 = S.Fma(d, ConvPlan.Load<S, V, C>(row[j2] + c, rest), s2);
-                    s3 = S.Fma(d, ConvPlan.Load<S, V, C>(row[j3] + c, rest), s3);
+                    s0 = S.Fma(d, Simd.Load<S, V, C>(row[0] + c, rest), s0);
+                    s1 = S.Fma(d, Simd.Load<S, V, C>(row[j1] + c, rest), s1);
+                    s2 = S.Fma(d, Simd.Load<S, V, C>(row[j2] + c, rest), s2);
+                    s3 = S.Fma(d, Simd.Load<S, V, C>(row[j3] + c, rest), s3);
                     bias = S.Add(bias, d);
                 }
 

@@ -208,15 +208,15 @@ public sealed unsafe partial class CpuDevice
                 for (int c = 0; c < length; c += S.Count)
                 {
                     int n = length - c;
-                    V value = NormJob.Load<S, V>(x + c, n);
+                    V value = Simd.LoadUpTo<S, V>(x + c, n);
                     if (!restart)
                     {
-                        (V decay, V weight) = W.Of<S, V>(NormJob.Load<S, V>(a + c, n));
+                        (V decay, V weight) = W.Of<S, V>(Simd.LoadUpTo<S, V>(a + c, n));
                         value = S.Mul(weight, value);
-                        value = before == null ? value : S.Fma(decay, NormJob.Load<S, V>(before + c, n), value);
+                        value = before == null ? value : S.Fma(decay, Simd.LoadUpTo<S, V>(before + c, n), value);
                     }
 
-                    NormJob.Store<S, V>(value, h + c, n);
+                    Simd.StoreUpTo<S, V>(value, h + c, n);
                 }
 
                 before = h;
@@ -252,31 +252,31 @@ public sealed unsafe partial class CpuDevice
                 for (int c = 0; c < length; c += S.Count)
                 {
                     int n = length - c;
-                    V g = NormJob.Load<S, V>(carried + c, n);
+                    V g = Simd.LoadUpTo<S, V>(carried + c, n);
                     if (dh != null)
                     {
-                        g = S.Add(g, NormJob.Load<S, V>(dh + c, n));
+                        g = S.Add(g, Simd.LoadUpTo<S, V>(dh + c, n));
                     }
 
                     V dx = g, da = S.Zero, back = S.Zero;
                     if (!restart)
                     {
-                        (V decay, V weight) = W.Of<S, V>(NormJob.Load<S, V>(a + c, n));
+                        (V decay, V weight) = W.Of<S, V>(Simd.LoadUpTo<S, V>(a + c, n));
                         back = S.Mul(decay, g);
                         dx = S.Mul(weight, g);
-                        da = S.Mul(S.Mul(W.Slope<S, V>(decay, weight), NormJob.Load<S, V>(x + c, n)), g);
-                        da = before == null ? da : S.Fma(back, NormJob.Load<S, V>(before + c, n), da);
+                        da = S.Mul(S.Mul(W.Slope<S, V>(decay, weight), Simd.LoadUpTo<S, V>(x + c, n)), g);
+                        da = before == null ? da : S.Fma(back, Simd.LoadUpTo<S, V>(before + c, n), da);
                     }
 
-                    NormJob.Store<S, V>(back, carried + c, n);
+                    Simd.StoreUpTo<S, V>(back, carried + c, n);
                     if (!toX.IsNone)
                     {
-                        NormJob.Put<S, V>(dx, toX[t] + c, n, toX.Add);
+                        Simd.StoreUpTo<S, V>(dx, toX[t] + c, n, toX.Add);
                     }
 
                     if (!toA.IsNone)
                     {
-                        NormJob.Put<S, V>(da, toA[t] + c, n, toA.Add);
+                        Simd.StoreUpTo<S, V>(da, toA[t] + c, n, toA.Add);
                     }
                 }
             }
@@ -303,13 +303,13 @@ public sealed unsafe partial class CpuDevice
                 for (int c = 0; c < length; c += S.Count)
                 {
                     int n = length - c;
-                    V value = NormJob.Load<S, V>(i + c, n);
+                    V value = Simd.LoadUpTo<S, V>(i + c, n);
                     if (before != null)
                     {
-                        value = S.Max(S.Add(NormJob.Load<S, V>(before + c, n), NormJob.Load<S, V>(f + c, n)), value);
+                        value = S.Max(S.Add(Simd.LoadUpTo<S, V>(before + c, n), Simd.LoadUpTo<S, V>(f + c, n)), value);
                     }
 
-                    NormJob.Store<S, V>(value, m + c, n);
+                    Simd.StoreUpTo<S, V>(value, m + c, n);
                 }
 
                 before = m;
@@ -340,23 +340,23 @@ public sealed unsafe partial class CpuDevice
                 for (int c = 0; c < length; c += S.Count)
                 {
                     int n = length - c;
-                    V g = NormJob.Load<S, V>(carried + c, n);
+                    V g = Simd.LoadUpTo<S, V>(carried + c, n);
                     if (!dms.IsNone)
                     {
-                        g = S.Add(g, NormJob.Load<S, V>(dms[t] + c, n));
+                        g = S.Add(g, Simd.LoadUpTo<S, V>(dms[t] + c, n));
                     }
 
                     V kept = before == null ? S.Zero
-                        : S.SelectLess(NormJob.Load<S, V>(i + c, n), S.Add(NormJob.Load<S, V>(before + c, n), NormJob.Load<S, V>(f + c, n)), g, S.Zero);
-                    NormJob.Store<S, V>(kept, carried + c, n);
+                        : S.SelectLess(Simd.LoadUpTo<S, V>(i + c, n), S.Add(Simd.LoadUpTo<S, V>(before + c, n), Simd.LoadUpTo<S, V>(f + c, n)), g, S.Zero);
+                    Simd.StoreUpTo<S, V>(kept, carried + c, n);
                     if (!toF.IsNone)
                     {
-                        NormJob.Put<S, V>(kept, toF[t] + c, n, toF.Add);
+                        Simd.StoreUpTo<S, V>(kept, toF[t] + c, n, toF.Add);
                     }
 
                     if (!toI.IsNone)
                     {
-                        NormJob.Put<S, V>(S.Sub(g, kept), toI[t] + c, n, toI.Add); // g or 0, exactly
+                        Simd.StoreUpTo<S, V>(S.Sub(g, kept), toI[t] + c, n, toI.Add); // g or 0, exactly
                     }
                 }
             }

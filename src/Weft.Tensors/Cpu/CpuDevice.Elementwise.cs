@@ -95,14 +95,71 @@ public sealed unsafe partial class CpuDevice
     internal override void SiluMulBackward(Tensor gate, Tensor x, Tensor dy, GradTarget dgate, GradTarget dx)
     {
         using Timed timed = Measure([gate, x, dy, dgate, dx]);
-        if (dx.Tensor is { } toX)
+        if (dy.Shape.Count == 0 || (dx.Tensor is null && dgate.Tensor is null))
         {
-            Map<SiluMulMap>(toX, gate, dy, accumulate: dx.Accumulate);
+            return;
         }
 
-        if (dgate.Tensor is { } toGate)
+        bool contiguous = gate.IsContiguous && x.IsContiguous && dy.IsContiguous && dgate.Tensor is null or { IsContiguous: true } && dx.Tensor is null or { IsContiguous: true };
+        var tiles = new Tiles(dy.Shape, contiguous);
+        SiluMulGradJob job = new()
         {
-            Map<SiluMulGateGrad>(toGate, gate, dy, x, accumulate: dgate.Accumulate);
+            Tiles = tiles,
+            Gate = Rows(gate, false),
+            X = Rows(x, false),
+            Dy = Rows(dy, false),
+            Dgate = Rows(dgate.Tensor, dgate.Accumulate),
+            Dx = Rows(dx.Tensor, dx.Accumulate),
+        };
+        Pool.RunWide(ref job, tiles.Count);
+
+        Strided Rows(Tensor? t, bool add) => t is null ? default : new Strided(t.Pointer, tiles.Stride(t), add);
+    }
+
+    /// <summary>dx = dy silu(gate) and dgate = dy x silu'(gate), from one sigmoid.</summary>
+    private struct SiluMulGradJob : IWideJob
+    {
+        public Tiles Tiles;
+        public Strided Gate, X, Dy, Dgate, Dx;
+
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
+        {
+            (int from, int to) = Tiles.Part(index);
+            for (int row = from; row < to; row++)
+            {
+                Row<S, V>(Tiles.Length(row), Gate[row], X[row], Dy[row], Dgate.IsNone ? null : Dgate[row], Dgate.Add, Dx.IsNone ? null : Dx[row], Dx.Add);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Row<S, V>(int length, float* gate, float* x, float* dy, float* dgate, bool addGate, float* dx, bool addX) where S : struct, ISimd<V> where V : unmanaged
+        {
+            int i = 0;
+            for (; i <= length - S.Count; i += S.Count)
+            {
+                Part<S, V, OneVector>(gate + i, x + i, dy + i, dgate is null ? null : dgate + i, addGate, dx is null ? null : dx + i, addX, 0);
+            }
+
+            if (i < length)
+            {
+                Part<S, V, PartVector>(gate + i, x + i, dy + i, dgate is null ? null : dgate + i, addGate, dx is null ? null : dx + i, addX, length - i);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Part<S, V, C>(float* gate, float* x, float* dy, float* dgate, bool addGate, float* dx, bool addX, int rest)
+            where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        {
+            V g = Simd.Load<S, V, C>(gate, rest), d = Simd.Load<S, V, C>(dy, rest), open = Simd.Sigmoid<S, V>(g);
+            if (dx is not null)
+            {
+                Simd.Store<S, V, C>(S.Mul(d, S.Mul(g, open)), dx, rest, addX);
+            }
+
+            if (dgate is not null)
+            {
+                Simd.Store<S, V, C>(S.Mul(S.Mul(d, Simd.Load<S, V, C>(x, rest)), SiluSlope<S, V>(g, open)), dgate, rest, addGate);
+            }
         }
     }
 
@@ -223,8 +280,8 @@ public sealed unsafe partial class CpuDevice
                 for (int l = 0; l < Lengths.D; l += S.Count)
                 {
                     int n = Lengths.D - l;
-                    V x1 = repeatsA ? S.Create(*a) : NormJob.Load<S, V>(a + l, n), x2 = repeatsB ? S.Create(*b) : NormJob.Load<S, V>(b + l, n);
-                    NormJob.Store<S, V>(TMap.Of<S, V>(x1, x2, x2, x2, x2), y + l, n);
+                    V x1 = repeatsA ? S.Create(*a) : Simd.LoadUpTo<S, V>(a + l, n), x2 = repeatsB ? S.Create(*b) : Simd.LoadUpTo<S, V>(b + l, n);
+                    Simd.StoreUpTo<S, V>(TMap.Of<S, V>(x1, x2, x2, x2, x2), y + l, n);
                 }
             }
         }
@@ -329,15 +386,6 @@ public sealed unsafe partial class CpuDevice
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
             S.Mul(x2, S.Mul(x1, Simd.Sigmoid<S, V>(x1)));
-    }
-
-    private readonly struct SiluMulGateGrad : IMap
-    {
-        public static int Arity => 3;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged =>
-            S.Mul(S.Mul(x2, x3), SiluSlope<S, V>(x1));
     }
 
     private readonly struct SoftplusMap : IMap
@@ -525,9 +573,9 @@ public sealed unsafe partial class CpuDevice
 
     // silu'(x) = s + x s (1 - s), s = sigmoid(x).
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static V SiluSlope<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged
-    {
-        V s = Simd.Sigmoid<S, V>(x);
-        return S.Mul(s, S.Fma(x, S.Sub(S.Create(1), s), S.Create(1)));
-    }
+    internal static V SiluSlope<S, V>(V x) where S : struct, ISimd<V> where V : unmanaged => SiluSlope<S, V>(x, Simd.Sigmoid<S, V>(x));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static V SiluSlope<S, V>(V x, V sigmoid) where S : struct, ISimd<V> where V : unmanaged =>
+        S.Mul(sigmoid, S.Fma(x, S.Sub(S.Create(1), sigmoid), S.Create(1)));
 }

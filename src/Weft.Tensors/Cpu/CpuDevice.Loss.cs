@@ -150,8 +150,8 @@ public sealed unsafe partial class CpuDevice
                 for (int i = 0; i < Columns; i += S.Count)
                 {
                     int n = Columns - i;
-                    V p = S.Mul(scale, Simd.Exp<S, V>(S.Add(NormJob.Load<S, V>(x + i, n), shift)));
-                    NormJob.Put<S, V>(p, dx + i, n, Accumulate);
+                    V p = S.Mul(scale, Simd.Exp<S, V>(S.Add(Simd.LoadUpTo<S, V>(x + i, n), shift)));
+                    Simd.StoreUpTo<S, V>(p, dx + i, n, Accumulate);
                 }
 
                 dx[target] -= up;

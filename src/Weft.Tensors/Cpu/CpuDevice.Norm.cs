@@ -34,8 +34,8 @@ public sealed unsafe partial class CpuDevice
         int length = dweight.Tensor is { } toWeight ? (int)toWeight.Shape.Count : 0;
         int columns = x.Shape.Columns;
 
-        // Per block: the weight's partial gradient, then two rows to work on.
-        float* scratch = Shared((long)job.N.Blocks * (length + (2 * columns)));
+        // Per block the weight's partial gradient, then per worker rows to work on.
+        float* scratch = Shared(((long)job.N.Blocks * length) + (Pool.Workers * NormBackwardJob.WorkRows * (long)columns));
         job.PartialWeight = length > 0 ? scratch : null;
         job.Work = scratch + ((long)job.N.Blocks * length);
         job.WeightLength = length;
@@ -78,64 +78,80 @@ public sealed unsafe partial class CpuDevice
             };
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        /// <summary>A row of x.</summary>
+        public readonly float* Row(int row, int start) => X + (row * XStride) + start;
+
+        /// <summary>A row of the gate; null where there is none.</summary>
+        public readonly float* GateRow(int row, int start) => Gate is null ? null : Gate + (row * GateStride) + start;
+
+        /// <summary>The weight of a group that begins at a column; null where there is none.</summary>
+        public readonly float* WeightAt(int start) => Weight is null ? null : WeightPerGroup ? Weight : Weight + start;
+
         public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
             for (int row = index * RowsEach; row < Math.Min(Rows, (index + 1) * RowsEach); row++)
             {
                 for (int start = 0; start < Columns; start += Group)
                 {
-                    float* x = X + (row * XStride) + start, y = Y + (row * YStride) + start;
-                    float* z = Gate is null ? null : Gate + (row * GateStride) + start;
-                    float* w = Weight is null ? null : WeightPerGroup ? Weight : Weight + start;
-                    float inverse = Inverse<S, V>(x, GateFirst ? z : null, y);
-                    float* u = Center || (GateFirst && z is not null) ? y : x;
-                    V scale = S.Create(inverse);
-                    for (int i = 0; i < Group; i += S.Count)
-                    {
-                        int n = Group - i;
-                        V value = S.Mul(Load<S, V>(u + i, n), scale);
-                        if (w is not null)
-                        {
-                            value = S.Mul(value, Load<S, V>(w + i, n));
-                        }
-
-                        if (z is not null && !GateFirst)
-                        {
-                            value = S.Mul(value, Simd.Silu<S, V>(Load<S, V>(z + i, n)));
-                        }
-
-                        Store<S, V>(value, y + i, n);
-                    }
+                    Output<S, V>(Row(row, start), GateRow(row, start), WeightAt(start), Y + (row * YStride) + start);
                 }
             }
         }
 
-        /// <summary>1 / sqrt(share sum u^2 + epsilon), u = x, or x silu(z) or x less its mean, which are then stored in <paramref name="u"/>.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public readonly float Inverse<S, V>(float* x, float* z, float* u) where S : struct, ISimd<V> where V : unmanaged
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Output<S, V>(float* x, float* z, float* w, float* y) where S : struct, ISimd<V> where V : unmanaged
         {
-            V sum = S.Zero, mean = S.Zero;
-            if (Center)
+            V scale = S.Create(Inverse<S, V>(x, GateFirst ? z : null, y, null));
+            float* u = Center || (GateFirst && z is not null) ? y : x;
+            z = GateFirst ? null : z;
+            int i = 0;
+            for (; i <= Group - S.Count; i += S.Count)
             {
-                mean = S.Create(Simd.Sum(Group, x) / Group);
+                Output<S, V, OneVector>(scale, u, w, z, y, i, 0);
             }
 
-            for (int i = 0; i < Group; i += S.Count)
+            if (i < Group)
             {
-                int n = Group - i;
-                V value = Load<S, V>(x + i, n);
-                if (Center)
-                {
-                    Store<S, V>(S.Sub(value, mean), u + i, n);
-                    value = Load<S, V>(u + i, n);
-                }
-                else if (z is not null)
-                {
-                    value = S.Mul(value, Simd.Silu<S, V>(Load<S, V>(z + i, n)));
-                    Store<S, V>(value, u + i, n);
-                }
+                Output<S, V, PartVector>(scale, u, w, z, y, i, Group - i);
+            }
+        }
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Output<S, V, C>(V scale, float* u, float* w, float* z, float* y, int i, int rest) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        {
+            V value = S.Mul(Simd.Load<S, V, C>(u + i, rest), scale);
+            if (w is not null)
+            {
+                value = S.Mul(value, Simd.Load<S, V, C>(w + i, rest));
+            }
+
+            if (z is not null)
+            {
+                value = S.Mul(value, Simd.Silu<S, V>(Simd.Load<S, V, C>(z + i, rest)));
+            }
+
+            Simd.Store<S, V, C>(value, y + i, rest);
+        }
+
+        /// <summary>
+        /// 1 / sqrt(share sum u^2 + epsilon), u = x, or x silu(z) or x less its mean, which are then stored in <paramref name="u"/>;
+        /// and sigmoid(z) in <paramref name="opens"/>, unless null.
+        /// </summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public readonly float Inverse<S, V>(float* x, float* z, float* u, float* opens) where S : struct, ISimd<V> where V : unmanaged
+        {
+            float centre = Center ? Simd.Sum(Group, x) / Group : 0;
+            V mean = S.Create(centre), sum = S.Zero; // after the call: a vector that lives across one goes to memory, and stays there
+            int i = 0;
+            for (; i <= Group - S.Count; i += S.Count)
+            {
+                V value = Centred<S, V, OneVector>(x, z, u, opens, mean, i, 0);
+                sum = S.Fma(value, value, sum);
+            }
+
+            if (i < Group)
+            {
+                V value = Centred<S, V, PartVector>(x, z, u, opens, mean, i, Group - i);
                 sum = S.Fma(value, value, sum);
             }
 
@@ -143,24 +159,30 @@ public sealed unsafe partial class CpuDevice
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Load<S, V>(float* p, int n) where S : struct, ISimd<V> where V : unmanaged => n >= S.Count ? S.Load(p) : S.LoadPartial(p, n);
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Store<S, V>(V value, float* p, int n) where S : struct, ISimd<V> where V : unmanaged
+        private readonly V Centred<S, V, C>(float* x, float* z, float* u, float* opens, V mean, int i, int rest) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
         {
-            if (n >= S.Count)
+            V value = Simd.Load<S, V, C>(x + i, rest);
+            if (Center)
             {
-                S.Store(value, p);
+                Simd.Store<S, V, C>(S.Sub(value, mean), u + i, rest);
+                return Simd.Load<S, V, C>(u + i, rest); // zeros beyond the end
             }
-            else
-            {
-                S.StorePartial(value, p, n);
-            }
-        }
 
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Put<S, V>(V value, float* p, int n, bool add) where S : struct, ISimd<V> where V : unmanaged =>
-            Store<S, V>(add ? S.Add(value, Load<S, V>(p, n)) : value, p, n);
+            if (z is null)
+            {
+                return value;
+            }
+
+            V gate = Simd.Load<S, V, C>(z + i, rest), open = Simd.Sigmoid<S, V>(gate);
+            if (opens is not null)
+            {
+                Simd.Store<S, V, C>(open, opens + i, rest);
+            }
+
+            value = S.Mul(value, S.Mul(gate, open));
+            Simd.Store<S, V, C>(value, u + i, rest);
+            return value;
+        }
     }
 
     /// <summary>
@@ -176,7 +198,9 @@ public sealed unsafe partial class CpuDevice
         public int WeightLength;
         public bool AddX, AddGate;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        /// <summary>Rows of scratch a worker: u, dn and sigmoid(z).</summary>
+        public const int WorkRows = 3;
+
         public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
             float* partial = PartialWeight is null ? null : PartialWeight + ((long)index * WeightLength);
@@ -185,76 +209,102 @@ public sealed unsafe partial class CpuDevice
                 new Span<float>(partial, WeightLength).Clear();
             }
 
-            float* gated = Work + ((long)index * 2 * N.Columns), dn = gated + N.Columns;
+            float* work = Work + ((long)worker * WorkRows * N.Columns);
             for (int row = index * N.RowsEach; row < Math.Min(N.Rows, (index + 1) * N.RowsEach); row++)
             {
                 for (int start = 0; start < N.Columns; start += N.Group)
                 {
-                    Group<S, V>(row, start, partial is null ? null : N.WeightPerGroup ? partial : partial + start, gated, dn);
+                    Group<S, V>(row, start, partial is null ? null : N.WeightPerGroup ? partial : partial + start, work, work + N.Columns, work + (2 * N.Columns));
                 }
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Group<S, V>(int row, int start, float* dw, float* gated, float* dn) where S : struct, ISimd<V> where V : unmanaged
+        private readonly void Group<S, V>(int row, int start, float* dw, float* gated, float* dn, float* opens) where S : struct, ISimd<V> where V : unmanaged
         {
-            float* x = N.X + (row * N.XStride) + start, dy = Dy + (row * DyStride) + start;
-            float* z = N.Gate is null ? null : N.Gate + (row * N.GateStride) + start;
-            float* w = N.Weight is null ? null : N.WeightPerGroup ? N.Weight : N.Weight + start;
-            float* dz = Dgate is null ? null : Dgate + (row * DgateStride) + start;
-            bool first = N.GateFirst && z is not null, last = !N.GateFirst && z is not null;
-            float inverse = N.Inverse<S, V>(x, first ? z : null, gated);
-            float* u = first || N.Center ? gated : x;
+            float* x = N.Row(row, start), z = N.GateRow(row, start), w = N.WeightAt(start), dy = Dy + (row * DyStride) + start;
+            float* dx = Dx is null ? null : Dx + (row * DxStride) + start, dz = Dgate is null ? null : Dgate + (row * DgateStride) + start;
+            float* first = N.GateFirst ? z : null, last = N.GateFirst ? null : z;
+            float inverse = N.Inverse<S, V>(x, first, gated, opens);
+            float* u = first is not null || N.Center ? gated : x;
 
             V scale = S.Create(inverse), sum = S.Zero, total = S.Zero;
-            for (int i = 0; i < N.Group; i += S.Count)
+            int i = 0;
+            for (; i <= N.Group - S.Count; i += S.Count)
             {
-                int rest = N.Group - i;
-                V n = S.Mul(NormJob.Load<S, V>(u + i, rest), scale);
-                V d = NormJob.Load<S, V>(dy + i, rest);
-                V weight = w is null ? S.Create(1) : NormJob.Load<S, V>(w + i, rest);
-                if (last)
-                {
-                    V gate = NormJob.Load<S, V>(z + i, rest);
-                    if (dz is not null)
-                    {
-                        NormJob.Put<S, V>(S.Mul(S.Mul(d, n), S.Mul(weight, SiluSlope<S, V>(gate))), dz + i, rest, AddGate);
-                    }
+                Slopes<S, V, OneVector>(scale, u, dy, w, last, dz, dw, dn, i, 0, ref sum, ref total);
+            }
 
-                    d = S.Mul(d, Simd.Silu<S, V>(gate));
-                }
+            if (i < N.Group)
+            {
+                Slopes<S, V, PartVector>(scale, u, dy, w, last, dz, dw, dn, i, N.Group - i, ref sum, ref total);
+            }
 
-                if (dw is not null)
-                {
-                    NormJob.Put<S, V>(S.Mul(d, n), dw + i, rest, true);
-                }
-
-                d = S.Mul(d, weight);
-                NormJob.Store<S, V>(d, dn + i, rest);
-                sum = S.Fma(d, n, sum);
-                total = S.Add(total, d);
+            if (dx is null && first is null)
+            {
+                return;
             }
 
             V share = S.Create(-S.Sum(sum) * N.Share * inverse), mean = S.Create(N.Center ? S.Sum(total) * N.Share : 0);
-            for (int i = 0; i < N.Group; i += S.Count)
+            for (i = 0; i <= N.Group - S.Count; i += S.Count)
             {
-                int rest = N.Group - i;
-                V du = S.Mul(scale, S.Sub(S.Fma(NormJob.Load<S, V>(u + i, rest), share, NormJob.Load<S, V>(dn + i, rest)), mean));
-                if (first)
-                {
-                    V gate = NormJob.Load<S, V>(z + i, rest);
-                    if (dz is not null)
-                    {
-                        NormJob.Put<S, V>(S.Mul(S.Mul(du, NormJob.Load<S, V>(x + i, rest)), SiluSlope<S, V>(gate)), dz + i, rest, AddGate);
-                    }
+                Inputs<S, V, OneVector>(scale, share, mean, u, dn, x, first, opens, dx, dz, i, 0);
+            }
 
-                    du = S.Mul(du, Simd.Silu<S, V>(gate));
+            if (i < N.Group)
+            {
+                Inputs<S, V, PartVector>(scale, share, mean, u, dn, x, first, opens, dx, dz, i, N.Group - i);
+            }
+        }
+
+        /// <summary>dn, dw and a last gate's dz; adds to the sums of dn n and of dn.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Slopes<S, V, C>(V scale, float* u, float* dy, float* w, float* z, float* dz, float* dw, float* dn, int i, int rest, ref V sum, ref V total)
+            where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        {
+            V n = S.Mul(Simd.Load<S, V, C>(u + i, rest), scale), d = Simd.Load<S, V, C>(dy + i, rest), weight = w is null ? S.Create(1) : Simd.Load<S, V, C>(w + i, rest);
+            if (z is not null)
+            {
+                V gate = Simd.Load<S, V, C>(z + i, rest), open = Simd.Sigmoid<S, V>(gate);
+                if (dz is not null)
+                {
+                    Simd.Store<S, V, C>(S.Mul(S.Mul(d, n), S.Mul(weight, SiluSlope<S, V>(gate, open))), dz + i, rest, AddGate);
                 }
 
-                if (Dx is not null)
+                d = S.Mul(d, S.Mul(gate, open));
+            }
+
+            if (dw is not null)
+            {
+                Simd.Store<S, V, C>(S.Mul(d, n), dw + i, rest, add: true);
+            }
+
+            d = S.Mul(d, weight);
+            Simd.Store<S, V, C>(d, dn + i, rest);
+            sum = S.Fma(d, n, sum);
+            total = S.Add(total, d);
+        }
+
+        /// <summary>dx, and a first gate's dz.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Inputs<S, V, C>(V scale, V share, V mean, float* u, float* dn, float* x, float* z, float* opens, float* dx, float* dz, int i, int rest)
+            where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        {
+            V du = S.Mul(scale, S.Sub(S.Fma(Simd.Load<S, V, C>(u + i, rest), share, Simd.Load<S, V, C>(dn + i, rest)), mean));
+            if (z is not null)
+            {
+                V gate = Simd.Load<S, V, C>(z + i, rest), open = Simd.Load<S, V, C>(opens + i, rest);
+                if (dz is not null)
                 {
-                    NormJob.Put<S, V>(du, Dx + (row * DxStride) + start + i, rest, AddX);
+                    Simd.Store<S, V, C>(S.Mul(S.Mul(du, Simd.Load<S, V, C>(x + i, rest)), SiluSlope<S, V>(gate, open)), dz + i, rest, AddGate);
                 }
+
+                du = S.Mul(du, S.Mul(gate, open));
+            }
+
+            if (dx is not null)
+            {
+                Simd.Store<S, V, C>(du, dx + i, rest, AddX);
             }
         }
     }

@@ -83,14 +83,14 @@ public sealed unsafe partial class CpuDevice
             for (int i = 0; i < length; i += S.Count)
             {
                 int n = length - i;
-                T gradient = S.Mul(scale, NormJob.Load<S, T>(g + i, n));
-                T first = S.Fma(b1, NormJob.Load<S, T>(m + i, n), S.Mul(a1, gradient));
-                T second = S.Fma(b2, NormJob.Load<S, T>(v + i, n), S.Mul(a2, S.Mul(gradient, gradient)));
+                T gradient = S.Mul(scale, Simd.LoadUpTo<S, T>(g + i, n));
+                T first = S.Fma(b1, Simd.LoadUpTo<S, T>(m + i, n), S.Mul(a1, gradient));
+                T second = S.Fma(b2, Simd.LoadUpTo<S, T>(v + i, n), S.Mul(a2, S.Mul(gradient, gradient)));
                 T change = S.Div(S.Mul(rate, first), S.Fma(c2, S.Sqrt(second), epsilon));
-                NormJob.Store<S, T>(S.Fma(keep, NormJob.Load<S, T>(w + i, n), change), w + i, n);
-                NormJob.Store<S, T>(first, m + i, n);
-                NormJob.Store<S, T>(second, v + i, n);
-                NormJob.Store<S, T>(S.Zero, g + i, n);
+                Simd.StoreUpTo<S, T>(S.Fma(keep, Simd.LoadUpTo<S, T>(w + i, n), change), w + i, n);
+                Simd.StoreUpTo<S, T>(first, m + i, n);
+                Simd.StoreUpTo<S, T>(second, v + i, n);
+                Simd.StoreUpTo<S, T>(S.Zero, g + i, n);
             }
         }
     }

@@ -28,7 +28,7 @@ public sealed unsafe partial class CpuDevice
             Inverse = inverse,
             Accumulate = accumulate,
         };
-        Pool.Run(ref job, time == 0 ? 0 : (int)(((options.Position + time - 1) / RopeTable.Positions) - firstTile + 1));
+        Pool.RunWide(ref job, time == 0 ? 0 : (int)(((options.Position + time - 1) / RopeTable.Positions) - firstTile + 1));
     }
 
     private RopeTable RopeTableOf(float theta, int rotary)
@@ -87,7 +87,7 @@ public sealed unsafe partial class CpuDevice
     }
 
     /// <summary>The tokens of one tile of positions, of all sequences.</summary>
-    private struct RopeJob : IJob
+    private struct RopeJob : IWideJob
     {
         public TokenRows X, Y;
         public RopeOptions Options;
@@ -97,7 +97,7 @@ public sealed unsafe partial class CpuDevice
         public long FirstTile;
         public bool Inverse, Accumulate;
 
-        public readonly void Run(int index, int worker)
+        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
         {
             int pairs = Options.Rotary / 2;
             float* cosines = Scratch + (3 * (nint)worker * Options.Rotary), sines = cosines + pairs;
@@ -115,55 +115,74 @@ public sealed unsafe partial class CpuDevice
                     }
                 }
 
-                double* within = Table + (2 * rest * pairs);
-                for (int i = 0; i < pairs; i++)
-                {
-                    double c = (tile[i] * within[i]) - (tile[pairs + i] * within[pairs + i]);
-                    double s = (tile[pairs + i] * within[i]) + (tile[i] * within[pairs + i]);
-                    (cosines[i], sines[i]) = ((float)c, (float)(Inverse ? -s : s));
-                }
-
+                Compose(pairs, tile, Table + (2 * rest * pairs), Inverse, cosines, sines);
                 int row = (int)(position - Options.Position);
                 for (int batch = 0; batch < Batch; batch++)
                 {
-                    for (int head = 0; head < Heads; head++)
-                    {
-                        Turn(pairs, X.At(batch, row, head * Options.HeadDim), cosines, sines, Y.At(batch, row, head * Options.HeadDim), Accumulate);
-                    }
+                    Turn<S, V>(pairs, X.At(batch, row, 0), cosines, sines, Y.At(batch, row, 0));
                 }
             }
         }
 
-        private readonly void Turn(int pairs, float* x, float* cosines, float* sines, float* y, bool accumulate)
-        {
-            if (Isa.Vector512) Turn<Simd512, Vector512<float>>(pairs, x, cosines, sines, y, accumulate);
-            else if (Isa.Vector256) Turn<Simd256, Vector256<float>>(pairs, x, cosines, sines, y, accumulate);
-            else Turn<Simd128, Vector128<float>>(pairs, x, cosines, sines, y, accumulate);
-            int rest = Options.HeadDim - Options.Rotary;
-            if (rest > 0)
-            {
-                AttentionKernel.Put(1, rest, x + Options.Rotary, rest, y + Options.Rotary, rest, accumulate);
-            }
-        }
-
+        /// <summary>The turn by the sum of two angles, in double precision: c = c1 c2 - s1 s2 and s = s1 c2 + c1 s2, or -s. Cosines lie before sines.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static void Turn<S, V>(int pairs, float* x, float* cosines, float* sines, float* y, bool accumulate) where S : struct, ISimd<V> where V : unmanaged
+        private static void Compose(int pairs, double* first, double* second, bool inverse, float* cosines, float* sines)
         {
-            for (int i = 0; i < pairs; i += S.Count)
+            Vector256<double> sign = Vector256.Create(inverse ? -1.0 : 1.0);
+            int i = 0;
+            for (; i <= pairs - 8; i += 8)
             {
-                int n = Math.Min(S.Count, pairs - i);
-                V c = S.LoadPartial(cosines + i, n), s = S.LoadPartial(sines + i, n);
-                V a = S.LoadPartial(x + i, n), b = S.LoadPartial(x + pairs + i, n);
-                V ya = S.Sub(S.Mul(a, c), S.Mul(b, s)), yb = S.Fma(b, c, S.Mul(a, s));
-                if (accumulate)
+                (Vector256<double> c0, Vector256<double> s0) = Four(i);
+                (Vector256<double> c1, Vector256<double> s1) = Four(i + 4);
+                Vector256.Narrow(c0, c1).Store(cosines + i);
+                Vector256.Narrow(s0 * sign, s1 * sign).Store(sines + i);
+            }
+
+            for (; i < pairs; i++)
+            {
+                double c = (first[i] * second[i]) - (first[pairs + i] * second[pairs + i]);
+                double s = (first[pairs + i] * second[i]) + (first[i] * second[pairs + i]);
+                (cosines[i], sines[i]) = ((float)c, (float)(inverse ? -s : s));
+            }
+
+            (Vector256<double> C, Vector256<double> S) Four(int at)
+            {
+                Vector256<double> c1 = Vector256.Load(first + at), s1 = Vector256.Load(first + pairs + at), c2 = Vector256.Load(second + at), s2 = Vector256.Load(second + pairs + at);
+                return ((c1 * c2) - (s1 * s2), (s1 * c2) + (c1 * s2));
+            }
+        }
+
+        /// <summary>All heads of a token.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Turn<S, V>(int pairs, float* x, float* cosines, float* sines, float* y) where S : struct, ISimd<V> where V : unmanaged
+        {
+            int rest = Options.HeadDim - Options.Rotary;
+            for (int head = 0; head < Heads; head++, x += Options.HeadDim, y += Options.HeadDim)
+            {
+                int i = 0;
+                for (; i <= pairs - S.Count; i += S.Count)
                 {
-                    ya = S.Add(ya, S.LoadPartial(y + i, n));
-                    yb = S.Add(yb, S.LoadPartial(y + pairs + i, n));
+                    Turn<S, V, OneVector>(pairs, x + i, cosines + i, sines + i, y + i, 0);
                 }
 
-                S.StorePartial(ya, y + i, n);
-                S.StorePartial(yb, y + pairs + i, n);
+                if (i < pairs)
+                {
+                    Turn<S, V, PartVector>(pairs, x + i, cosines + i, sines + i, y + i, pairs - i);
+                }
+
+                if (rest > 0)
+                {
+                    AttentionKernel.Put(1, rest, x + Options.Rotary, rest, y + Options.Rotary, rest, Accumulate);
+                }
             }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Turn<S, V, C>(int pairs, float* x, float* cosines, float* sines, float* y, int n) where S : struct, ISimd<V> where V : unmanaged where C : struct, IColumns
+        {
+            V c = Simd.Load<S, V, C>(cosines, n), s = Simd.Load<S, V, C>(sines, n), a = Simd.Load<S, V, C>(x, n), b = Simd.Load<S, V, C>(x + pairs, n);
+            Simd.Store<S, V, C>(S.Sub(S.Mul(a, c), S.Mul(b, s)), y, n, Accumulate);
+            Simd.Store<S, V, C>(S.Fma(b, c, S.Mul(a, s)), y + pairs, n, Accumulate);
         }
     }
 }

@@ -88,8 +88,8 @@ public sealed unsafe partial class CpuDevice
                     for (int c = 0; c < Columns; c += S.Count)
                     {
                         int n = Columns - c;
-                        V now = NormJob.Load<S, V>(x + c, n), step = S.Sub(NormJob.Load<S, V>(before + c, n), now);
-                        NormJob.Store<S, V>(S.Fma(NormJob.Load<S, V>(mix + c, n), step, now), y + c, n);
+                        V now = Simd.LoadUpTo<S, V>(x + c, n), step = S.Sub(Simd.LoadUpTo<S, V>(before + c, n), now);
+                        Simd.StoreUpTo<S, V>(S.Fma(Simd.LoadUpTo<S, V>(mix + c, n), step, now), y + c, n);
                     }
                 }
             }
@@ -143,7 +143,7 @@ public sealed unsafe partial class CpuDevice
             for (int c = 0; c < N.Columns; c += S.Count)
             {
                 int n = N.Columns - c;
-                NormJob.Store<S, V>(S.Fma(NormJob.Load<S, V>(dy + c, n), NormJob.Load<S, V>(mix + c, n), NormJob.Load<S, V>(passed + c, n)), passed + c, n);
+                Simd.StoreUpTo<S, V>(S.Fma(Simd.LoadUpTo<S, V>(dy + c, n), Simd.LoadUpTo<S, V>(mix + c, n), Simd.LoadUpTo<S, V>(passed + c, n)), passed + c, n);
             }
         }
 
@@ -154,19 +154,19 @@ public sealed unsafe partial class CpuDevice
             for (int c = 0; c < N.Columns; c += S.Count)
             {
                 int n = N.Columns - c;
-                V step = S.Sub(NormJob.Load<S, V>(before + c, n), NormJob.Load<S, V>(x + c, n)), kept = NormJob.Load<S, V>(passed + c, n), next = S.Zero;
+                V step = S.Sub(Simd.LoadUpTo<S, V>(before + c, n), Simd.LoadUpTo<S, V>(x + c, n)), kept = Simd.LoadUpTo<S, V>(passed + c, n), next = S.Zero;
                 for (int i = 0, at = c; i < N.Rows; i++, at += N.Columns)
                 {
-                    V d = NormJob.Load<S, V>(dy + at, n), back = S.Mul(d, NormJob.Load<S, V>(N.Mix + at, n));
+                    V d = Simd.LoadUpTo<S, V>(dy + at, n), back = S.Mul(d, Simd.LoadUpTo<S, V>(N.Mix + at, n));
                     next = S.Add(next, back);
                     kept = S.Add(kept, S.Sub(d, back));
-                    NormJob.Store<S, V>(S.Fma(d, step, NormJob.Load<S, V>(sums + at, n)), sums + at, n);
+                    Simd.StoreUpTo<S, V>(S.Fma(d, step, Simd.LoadUpTo<S, V>(sums + at, n)), sums + at, n);
                 }
 
-                NormJob.Store<S, V>(next, passed + c, n);
+                Simd.StoreUpTo<S, V>(next, passed + c, n);
                 if (dx != null)
                 {
-                    NormJob.Store<S, V>(Dx.Add ? S.Add(kept, NormJob.Load<S, V>(dx + c, n)) : kept, dx + c, n);
+                    Simd.StoreUpTo<S, V>(Dx.Add ? S.Add(kept, Simd.LoadUpTo<S, V>(dx + c, n)) : kept, dx + c, n);
                 }
             }
         }

@@ -99,23 +99,23 @@ public sealed unsafe partial class CpuDevice
                 for (int c = 0; c < length; c += S.Count)
                 {
                     int n = length - c;
-                    VV a = NormJob.Load<S, VV>(average + c, n), w = NormJob.Load<S, VV>(weight + c, n);
-                    VV k = NormJob.Load<S, VV>(kt + c, n), away = S.Sub(NormJob.Load<S, VV>(vt + c, n), a);
+                    VV a = Simd.LoadUpTo<S, VV>(average + c, n), w = Simd.LoadUpTo<S, VV>(weight + c, n);
+                    VV k = Simd.LoadUpTo<S, VV>(kt + c, n), away = S.Sub(Simd.LoadUpTo<S, VV>(vt + c, n), a);
                     if (saved != null)
                     {
-                        NormJob.Store<S, VV>(a, saved + c, n);
-                        NormJob.Store<S, VV>(w, saved + Channels + c, n);
+                        Simd.StoreUpTo<S, VV>(a, saved + c, n);
+                        Simd.StoreUpTo<S, VV>(w, saved + Channels + c, n);
                     }
 
-                    (VV read, _, _) = Shares<S, VV>(S.Sub(S.Add(k, NormJob.Load<S, VV>(First + from + c, n)), w));
-                    NormJob.Store<S, VV>(S.Fma(read, away, a), o + c, n);
+                    (VV read, _, _) = Shares<S, VV>(S.Sub(S.Add(k, Simd.LoadUpTo<S, VV>(First + from + c, n)), w));
+                    Simd.StoreUpTo<S, VV>(S.Fma(read, away, a), o + c, n);
 
                     // A slow decay by itself would be rounded the same way at every token: it is added together with what the key adds.
-                    VV decay = NormJob.Load<S, VV>(Decay + from + c, n), over = S.Sub(S.Sub(k, w), decay);
+                    VV decay = Simd.LoadUpTo<S, VV>(Decay + from + c, n), over = S.Sub(S.Sub(k, w), decay);
                     (VV write, _, VV e) = Shares<S, VV>(over);
                     VV more = Simd.Log1p<S, VV>(e);
-                    NormJob.Store<S, VV>(S.Fma(write, away, a), average + c, n);
-                    NormJob.Store<S, VV>(S.SelectLess(S.Zero, over, S.Add(k, more), S.Add(w, S.Add(decay, more))), weight + c, n);
+                    Simd.StoreUpTo<S, VV>(S.Fma(write, away, a), average + c, n);
+                    Simd.StoreUpTo<S, VV>(S.SelectLess(S.Zero, over, S.Add(k, more), S.Add(w, S.Add(decay, more))), weight + c, n);
                 }
             }
         }
@@ -157,28 +157,28 @@ public sealed unsafe partial class CpuDevice
                 for (int c = 0; c < length; c += S.Count)
                 {
                     int n = length - c;
-                    VV a = NormJob.Load<S, VV>(saved + c, n), w = NormJob.Load<S, VV>(saved + Channels + c, n);
-                    VV k = NormJob.Load<S, VV>(kt + c, n), away = S.Sub(NormJob.Load<S, VV>(vt + c, n), a);
-                    VV go = dot == null ? S.Zero : NormJob.Load<S, VV>(dot + c, n), ga = NormJob.Load<S, VV>(averages + c, n), gw = NormJob.Load<S, VV>(weights + c, n);
+                    VV a = Simd.LoadUpTo<S, VV>(saved + c, n), w = Simd.LoadUpTo<S, VV>(saved + Channels + c, n);
+                    VV k = Simd.LoadUpTo<S, VV>(kt + c, n), away = S.Sub(Simd.LoadUpTo<S, VV>(vt + c, n), a);
+                    VV go = dot == null ? S.Zero : Simd.LoadUpTo<S, VV>(dot + c, n), ga = Simd.LoadUpTo<S, VV>(averages + c, n), gw = Simd.LoadUpTo<S, VV>(weights + c, n);
 
-                    (VV read, VV unread, _) = Shares<S, VV>(S.Sub(S.Add(k, NormJob.Load<S, VV>(First + from + c, n)), w));
-                    (VV write, VV keep, _) = Shares<S, VV>(S.Sub(S.Sub(k, w), NormJob.Load<S, VV>(Decay + from + c, n)));
+                    (VV read, VV unread, _) = Shares<S, VV>(S.Sub(S.Add(k, Simd.LoadUpTo<S, VV>(First + from + c, n)), w));
+                    (VV write, VV keep, _) = Shares<S, VV>(S.Sub(S.Sub(k, w), Simd.LoadUpTo<S, VV>(Decay + from + c, n)));
                     VV dread = S.Mul(S.Mul(go, away), S.Mul(read, unread));                   // by u + k - L
                     VV dwrite = S.Mul(S.Mul(ga, away), S.Mul(write, keep));                   // by k - L'
                     VV dleft = S.Sub(S.Mul(gw, keep), dwrite);                                // by L' = L + w
 
-                    NormJob.Store<S, VV>(S.Fma(go, unread, S.Mul(ga, keep)), averages + c, n);
-                    NormJob.Store<S, VV>(S.Sub(dleft, dread), weights + c, n);
-                    NormJob.Put<S, VV>(dleft, dw + c, n, true);
-                    NormJob.Put<S, VV>(dread, du + c, n, true);
+                    Simd.StoreUpTo<S, VV>(S.Fma(go, unread, S.Mul(ga, keep)), averages + c, n);
+                    Simd.StoreUpTo<S, VV>(S.Sub(dleft, dread), weights + c, n);
+                    Simd.StoreUpTo<S, VV>(dleft, dw + c, n, true);
+                    Simd.StoreUpTo<S, VV>(dread, du + c, n, true);
                     if (!toK.IsNone)
                     {
-                        NormJob.Put<S, VV>(S.Add(S.Add(dread, dwrite), S.Mul(gw, write)), toK[t] + c, n, toK.Add);
+                        Simd.StoreUpTo<S, VV>(S.Add(S.Add(dread, dwrite), S.Mul(gw, write)), toK[t] + c, n, toK.Add);
                     }
 
                     if (!toV.IsNone)
                     {
-                        NormJob.Put<S, VV>(S.Fma(go, read, S.Mul(ga, write)), toV[t] + c, n, toV.Add);
+                        Simd.StoreUpTo<S, VV>(S.Fma(go, read, S.Mul(ga, write)), toV[t] + c, n, toV.Add);
                     }
                 }
 

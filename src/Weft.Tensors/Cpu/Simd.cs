@@ -81,21 +81,6 @@ internal static unsafe partial class Simd
         return Max<Simd128, Vector128<float>>(n, x);
     }
 
-    /// <summary>The next vector of an array of which n floats are left; lanes beyond them are zero.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V LoadUpTo<S, V>(float* p, int n) where S : struct, ISimd<V> where V : unmanaged => n >= S.Count ? S.Load(p) : S.LoadPartial(p, n);
-
-    /// <summary>Stores a vector, or adds it, where n floats of the array are left.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreUpTo<S, V>(V x, float* p, int n, bool add = false) where S : struct, ISimd<V> where V : unmanaged
-    {
-        x = add ? S.Add(x, LoadUpTo<S, V>(p, n)) : x;
-        if (n >= S.Count)
-            S.Store(x, p);
-        else
-            S.StorePartial(x, p, n);
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Axpy<S, V>(nint n, float alpha, float* x, float* y) where S : struct, ISimd<V> where V : unmanaged
     {
