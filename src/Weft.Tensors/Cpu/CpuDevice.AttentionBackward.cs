@@ -185,10 +185,10 @@ public sealed unsafe partial class CpuDevice
                         AttentionKernel.AddBias(s, queries, columns, queryBias, keyBias);
                     }
 
+                    AttentionKernel.ScoreGradients(s, Tile, ds, Tile, queries, columns, null, LogSums + row0 + row, Delta + row0 + row);
                     for (int i = 0; i < queries; i++)
                     {
                         float* si = s + (i * Tile), di = ds + (i * Tile);
-                        AttentionKernel.ScoreGradients(si, di, columns, LogSums[row0 + row + i], Delta[row0 + row + i]);
 
                         // What the query does not see: keys before its window, and after itself.
                         int low = (int)(Math.Max(k0, View.FirstKey(head, q0 + i)) - k0), high = (int)Math.Min(keys, q0 + i + 1 - k0);
