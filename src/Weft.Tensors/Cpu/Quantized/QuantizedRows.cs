@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Weft.Tensors.Cpu;
 
@@ -9,6 +10,11 @@ namespace Weft.Tensors.Cpu;
 internal static unsafe class QuantizedRows
 {
     public const int MaxRows = 4;
+
+    // Bytes between what is read and what memory is asked for: a page, at whose end the processor's own prefetching stops.
+    private const int Ahead = 4096;
+
+    private const int ItemBytes = 128 << 10;
 
     /// <summary>The product with the columns from <paramref name="first"/>, a multiple of 32, on.</summary>
     public static void Run(WorkerPool pool, int m, int first, int n, float* a, nint lda, QuantizedWeight w, bool accumulate, float* c, nint ldc, float* bias)
@@ -37,8 +43,8 @@ internal static unsafe class QuantizedRows
         var job = new Job<F> { M = m, N = n, Groups = w.Groups, A = a, Lda = lda, W = w.Blocks + (first / QuantizedWeight.Width * panelBytes), C = c, Ldc = ldc, Bias = bias, Accumulate = accumulate };
         job.Panels = (n + QuantizedWeight.Width - 1) / QuantizedWeight.Width;
 
-        // Items of 32 KB or more: a few microseconds.
-        job.PanelsEach = Math.Max(1, (32 << 10) / (int)Math.Min(panelBytes, 32 << 10));
+        // Items of long runs of memory, but some for each worker.
+        job.PanelsEach = Math.Clamp(job.Panels / (4 * pool.Workers), 1, (int)Math.Max(1, ItemBytes / panelBytes));
         pool.RunWide(ref job, (job.Panels + job.PanelsEach - 1) / job.PanelsEach);
     }
 
@@ -81,6 +87,14 @@ internal static unsafe class QuantizedRows
                     V u0 = S.Zero, u1 = S.Zero, u2 = S.Zero, u3 = S.Zero, v0 = S.Zero, v1 = S.Zero, v2 = S.Zero, v3 = S.Zero;
                     for (int e = 0; e < group; e += 8)
                     {
+                        if (Sse.IsSupported)
+                        {
+                            const int line = 64;
+                            byte* ahead = block + Ahead + (e * (F.BlockBytes / group));
+                            for (int i = 0; i < F.BlockBytes / (group / 8); i += line)
+                                Sse.Prefetch0(ahead + i);
+                        }
+
                         V ex = F.Eight<S, V>(block, e, j), ey = F.Eight<S, V>(block, e, j + half);
                         for (int k = e; k < e + 8; k += 2)
                         {
