@@ -41,13 +41,18 @@ internal static class BenchJson
         json.WritePropertyName("config");
         result.Config.WriteTo(json);
         json.WriteNumber("parameters", result.Parameters);
+        json.WriteString("weights", result.Format.Word());
+        json.WriteNumber("weight_bytes", result.WeightBytes);
         json.WriteNumber("batch", result.Batch);
-        json.WriteStartObject("training_parts");
-        json.WriteNumber("forward", result.Parts.Forward);
-        json.WriteNumber("backward", result.Parts.Backward);
-        json.WriteNumber("update", result.Parts.Update);
-        json.WriteEndObject();
-        Write(json, "training", result.Training);
+        if (result.Training is { } training)
+        {
+            json.WriteStartObject("training_parts");
+            json.WriteNumber("forward", result.Parts.Forward);
+            json.WriteNumber("backward", result.Parts.Backward);
+            json.WriteNumber("update", result.Parts.Update);
+            json.WriteEndObject();
+            Write(json, "training", training);
+        }
         Write(json, "prefill", result.Prefill);
         Write(json, "decode", result.Decode);
         json.WriteEndObject();

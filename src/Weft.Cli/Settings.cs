@@ -17,6 +17,9 @@ internal static class Settings
     public static Option<Precision?> Precision(string otherwise = "") =>
         Parsed<Precision?>("--precision", "P", $"what products multiply: float32 or bf16 (default {Device.FastestPrecision.Word()}, the faster one here{otherwise})", text => Precisions.Parse(text));
 
+    /// <summary>Whether weights are rounded to few bits, and to how many.</summary>
+    public static Option<WeightFormat?> Quantize(string description) => Parsed<WeightFormat?>("--quantize", "F", description, text => WeightFormats.Parse(text));
+
     /// <summary>How much training: a time, FLOPs or bytes.</summary>
     public static Option<Budget?> Budget(string description) => Parsed<Budget?>("--budget", "B", description, text => Weft.Training.Budget.Parse(text));
 

@@ -20,7 +20,7 @@ public sealed class LanguageModel : Module
         Config = config;
         Device = device;
         var builder = new Builder(device, new RandomSource(seed), config.Width, config.Blocks.Count) { Allowance = allowance };
-        embedding = Learn(builder, "embedding.weight", new Shape(config.Vocabulary, config.Width), Initial.Normal(0.02f), decay: false);
+        embedding = LearnTable(builder, "embedding.weight", new Shape(config.Vocabulary, config.Width), Initial.Normal(0.02f));
         blocks = new ResidualBlock[config.Blocks.Count];
         for (int i = 0; i < blocks.Length; i++)
         {
@@ -44,6 +44,33 @@ public sealed class LanguageModel : Module
 
     /// <summary>The residual blocks, in order.</summary>
     public IReadOnlyList<ResidualBlock> Blocks => blocks;
+
+    /// <summary>How the weights of linear maps, the embedding and the head are held.</summary>
+    public WeightFormat Format { get; private set; }
+
+    /// <summary>The bytes of all weights as they are held.</summary>
+    public long WeightBytes => Parameters().Sum(p => p.Tensor.Bytes);
+
+    /// <summary>
+    /// Rounds the weights of linear maps, the embedding and the head to few bits (<see cref="Tensor.Quantize"/>) and frees their float32
+    /// values. The model then takes less memory, generates faster, where reading weights is what takes the time, and predicts a little
+    /// worse; it can no longer be trained or saved. What is smaller than 32 x 32, norms, convolutions and all else stay as they are.
+    /// </summary>
+    /// <exception cref="InputException">It was quantised before.</exception>
+    public void Quantize(WeightFormat format)
+    {
+        if (Format != WeightFormat.Float32)
+        {
+            throw new InputException($"the model's weights are {Format.Word()} already: load the model anew to have them in {format.Word()}");
+        }
+
+        foreach (Parameter parameter in Parameters().Where(p => p.IsQuantizable))
+        {
+            parameter.Tensor.Quantize(format);
+        }
+
+        Format = format;
+    }
 
     /// <summary>A state for <paramref name="batch"/> sequences, as before the first token.</summary>
     public SequenceState NewState(int batch) => new(this, batch, Array.ConvertAll(blocks, b => b.Mixer.NewState(batch)));

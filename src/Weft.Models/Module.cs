@@ -3,7 +3,11 @@ using Weft.Tensors;
 namespace Weft.Models;
 
 /// <summary>A tensor that is learned: its name in checkpoints, and whether weight decay applies to it (not to norms, biases, decays and step sizes).</summary>
-public sealed record Parameter(string Name, Tensor Tensor, bool Decay);
+public sealed record Parameter(string Name, Tensor Tensor, bool Decay)
+{
+    /// <summary>Whether it is only looked up and multiplied by, as the weight of a linear map is, and large enough to be worth holding in few bits.</summary>
+    public bool IsQuantizable { get; init; }
+}
 
 /// <summary>What a module needs to build its parameters.</summary>
 /// <param name="Device">Where they live.</param>
@@ -25,6 +29,8 @@ public delegate void Initializer(Span<float> values, RandomSource random);
 /// <summary>Something with parameters, its own and those of the modules within it, each under a name.</summary>
 public abstract class Module
 {
+    private const int LeastQuantized = 32; // outputs and inputs: less is padded to as much
+
     private readonly List<Parameter> own = [];
     private readonly List<(string Name, Module Module)> children = [];
 
@@ -50,7 +56,10 @@ public abstract class Module
 
     /// <summary>Makes a parameter.</summary>
     /// <exception cref="InputException">It is larger than an array can be, than the weights that are to fill the model, or than the memory.</exception>
-    protected Tensor Learn(Builder builder, string name, Shape shape, Initializer initial, bool decay)
+    protected Tensor Learn(Builder builder, string name, Shape shape, Initializer initial, bool decay) =>
+        Learn(builder, name, shape, initial, decay, isMatrix: false);
+
+    private Tensor Learn(Builder builder, string name, Shape shape, Initializer initial, bool decay, bool isMatrix)
     {
         builder.Allowance -= shape.Count;
         if (builder.Allowance < 0 || shape.Count > Array.MaxLength)
@@ -62,13 +71,21 @@ public abstract class Module
         var values = new float[shape.Count];
         initial(values, builder.Random);
         tensor.Set(values);
-        own.Add(new Parameter(name, tensor, decay));
+        own.Add(new Parameter(name, tensor, decay) { IsQuantizable = isMatrix && Math.Min(shape[0], shape[1]) >= LeastQuantized });
         return tensor;
     }
 
-    /// <summary>Makes the weight [out, in] of a linear map.</summary>
+    /// <summary>Makes the weight [out, in] of a linear map, used by nothing but <see cref="Ops.Linear"/>, with the usual initial values.</summary>
     protected Tensor LearnLinear(Builder builder, string name, int outputs, int inputs, float gain = 1) =>
-        Learn(builder, name, new Shape(outputs, inputs), Initial.Linear(inputs, gain), decay: true);
+        LearnLinear(builder, name, new Shape(outputs, inputs), Initial.Linear(inputs, gain));
+
+    /// <summary>Makes the weight [out, in] of a linear map, used by nothing but <see cref="Ops.Linear"/>.</summary>
+    protected Tensor LearnLinear(Builder builder, string name, Shape shape, Initializer initial) =>
+        Learn(builder, name, shape, initial, decay: true, isMatrix: true);
+
+    /// <summary>Makes a table [rows, columns] of which rows are looked up; a head may share it.</summary>
+    protected Tensor LearnTable(Builder builder, string name, Shape shape, Initializer initial) =>
+        Learn(builder, name, shape, initial, decay: false, isMatrix: true);
 
     /// <summary>Names a module within this one, whose parameters become this one's too.</summary>
     protected T Contain<T>(string name, T module) where T : Module

@@ -107,6 +107,9 @@ public abstract partial class Device : IDisposable
     /// </summary>
     internal abstract void CopyBox(Tensor source, in Box from, Tensor destination, in Box to, (int A, int B, int C, int D) lengths, bool accumulate);
 
+    /// <summary>The same numbers in few bits, to hold in a weight's place, and the bytes of that; see <see cref="Tensor.Quantize"/>.</summary>
+    internal abstract (IDisposable Held, long Bytes) Quantize(Tensor weight, WeightFormat format);
+
     // ---- products (Ops.MatMul.cs)
 
     /// <summary>c = op(a) op(b) (+ bias on every row) (+ c when <paramref name="accumulate"/>); tensors are seen as matrices of rows.</summary>

@@ -9,6 +9,7 @@ public sealed class Tensor : IDisposable
 {
     private DeviceMemory? owned;
     private Tensor? grad;
+    private long quantizedBytes;
     private Tensor? viewed; // the tensor whose memory a view shares; it is never itself a view
 
     internal Tensor() { }
@@ -31,7 +32,10 @@ public sealed class Tensor : IDisposable
     /// <summary>Where the first element is, as the device addresses it.</summary>
     internal nint Address { get; private set; }
 
-    internal unsafe float* Pointer => (float*)Address;
+    internal unsafe float* Pointer => Format == WeightFormat.Float32 ? (float*)Address : throw NoNumbers();
+
+    /// <summary>How the elements are held. Other than in float32 they can be read, looked up and multiplied by (<see cref="Ops.Embed"/>, <see cref="Ops.Linear"/>, <see cref="Ops.HeadLoss"/>), no more.</summary>
+    public WeightFormat Format { get; private set; }
 
     /// <summary>Whether the tensor is one to learn, with memory of its own: a device may keep a copy of it in another form.</summary>
     internal bool IsWeight => owned is not null && viewed is null && RequiresGrad;
@@ -49,7 +53,7 @@ public sealed class Tensor : IDisposable
     public Tensor? Grad => viewed is null ? grad : viewed.grad is { } g ? ViewLike(g) : null;
 
     /// <summary>The bytes of the elements.</summary>
-    public long Bytes => Shape.Count * sizeof(float);
+    public long Bytes => Format == WeightFormat.Float32 ? Shape.Count * sizeof(float) : quantizedBytes;
 
     internal static Tensor Own(Device device, Shape shape, DeviceMemory memory)
     {
@@ -128,6 +132,11 @@ public sealed class Tensor : IDisposable
 
     private static Tensor View(Tensor whole, Shape shape, int rowStride, nint address)
     {
+        if (whole.Format != WeightFormat.Float32)
+        {
+            throw whole.NoNumbers();
+        }
+
         Tensor view = whole.Tape is { } tape ? tape.Spare() : new Tensor();
         view.Bind(whole.Device, whole.Tape, shape, rowStride, address, whole.viewed ?? whole);
         view.owned = whole.owned;
@@ -162,6 +171,24 @@ public sealed class Tensor : IDisposable
         RequiresGrad = true;
         return this;
     }
+
+    /// <summary>
+    /// Rounds a matrix [outputs, inputs] that owns its memory to numbers of few bits with a scale for each output and 32 inputs, and frees
+    /// the float32 values: from here on it is a constant, not to be learned. See <see cref="Format"/> for what can be done with it.
+    /// </summary>
+    public void Quantize(WeightFormat format)
+    {
+        if (owned is null || viewed is not null || Shape.Rank != 2 || format == WeightFormat.Float32)
+        {
+            throw new InvalidOperationException($"a tensor of shape {Shape} in {Format.Word()} cannot become {format.Word()}: a matrix that owns its memory can become int8 or int4");
+        }
+
+        (IDisposable held, quantizedBytes) = Device.Quantize(this, format);
+        Dispose();
+        (owned, grad, DeviceCopy, Address, RequiresGrad, Format) = (null, null, held, 0, false, format);
+    }
+
+    private InvalidOperationException NoNumbers() => new($"a tensor of shape {Shape} in {Format.Word()} can only be read, looked up and multiplied by");
 
     /// <summary>Sets every element to <paramref name="value"/>.</summary>
     public void Fill(float value)

@@ -15,9 +15,16 @@ public sealed class AdamW : IDisposable
     private readonly record struct Moments(Parameter Parameter, Tensor Mean, Tensor Variance);
 
     /// <summary>Starts with moments of zero.</summary>
+    /// <exception cref="InputException">A parameter is quantised, or there is too little memory.</exception>
     public AdamW(IEnumerable<Parameter> parameters, TrainingOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
+        parameters = [.. parameters];
+        if (parameters.FirstOrDefault(p => p.Tensor.Format != WeightFormat.Float32) is { } fixedOne)
+        {
+            throw new InputException($"weights in {fixedOne.Tensor.Format.Word()} generate and evaluate, they are not trained: load the model anew, without quantising it");
+        }
+
         moments = [.. parameters.Select(p => new Moments(p, Zeros(p, "mean"), Zeros(p, "variance")))];
         (beta1, beta2, epsilon, decay) = ((float)options.Beta1, (float)options.Beta2, (float)options.Epsilon, (float)options.Decay);
     }

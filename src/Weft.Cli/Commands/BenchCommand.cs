@@ -23,13 +23,15 @@ internal sealed class BenchCommand : WeftCommand
     private readonly Option<string?> json = Settings.Text("--json", "FILE", "also write the figures there, for programs");
     private readonly Option<int?> threads = Settings.Threads();
     private readonly Option<Precision?> precision = Settings.Precision();
+    private readonly Option<WeightFormat?> quantize = Settings.Quantize("measure prefill and decoding with weights of few bits, int8 or int4; such models do not train");
 
     public BenchCommand(Terminal terminal) : base(terminal, "bench", "training, prefill and decoding speed, and where the time goes, on random bytes",
         new Example("weft bench", "how fast is this machine, and where does a step's time go?"),
         new Example("weft bench --models \"(attention swiglu)*8\" --width 512 --context 2048", "the same of another model: preset, pattern or file"),
-        new Example("weft bench --models mamba2,rwkv7 --json speed.json", "two models side by side, and the figures in a file"))
+        new Example("weft bench --models mamba2,rwkv7 --json speed.json", "two models side by side, and the figures in a file"),
+        new Example("weft bench --models transformer --quantize int4", "how fast does it generate from weights of 4 bits?"))
     {
-        foreach (Option option in (ReadOnlySpan<Option>)[this.models, this.width, this.context, this.batch, this.seconds, this.json, threads, precision])
+        foreach (Option option in (ReadOnlySpan<Option>)[this.models, this.width, this.context, this.batch, this.seconds, this.json, threads, precision, quantize])
         {
             Add(option);
         }
@@ -57,7 +59,7 @@ internal sealed class BenchCommand : WeftCommand
         List<BenchmarkResult> results = [];
         foreach (ModelConfig config in configs)
         {
-            BenchmarkResult result = Benchmark.Run(config, device, batch, seconds, Terminal.Cancel);
+            BenchmarkResult result = Benchmark.Run(config, device, batch, seconds, given.GetValue(quantize) ?? WeightFormat.Float32, Terminal.Cancel);
             results.Add(result);
             Write(result, ceilings);
         }
@@ -73,8 +75,11 @@ internal sealed class BenchCommand : WeftCommand
 
     private void Write(BenchmarkResult result, IReadOnlyList<Ceiling> ceilings)
     {
-        (Timing training, StepParts parts, string name) = (result.Training, result.Parts, result.Config.Name);
-        Table("a training step", training, $", {result.Batch} x {result.Config.Context} bytes: forward {parts.Forward:0%}, backward {parts.Backward:0%}, update {parts.Update:0%}");
+        (StepParts parts, string name) = (result.Parts, result.Config.Name + (result.Format == WeightFormat.Float32 ? "" : $" in {result.Format.Word()}"));
+        if (result.Training is { } training)
+        {
+            Table("a training step", training, $", {result.Batch} x {result.Config.Context} bytes: forward {parts.Forward:0%}, backward {parts.Backward:0%}, update {parts.Update:0%}");
+        }
         Table("prefill", result.Prefill, $" of {result.Config.Context} bytes");
         Table("decoding", result.Decode, $", a byte after {result.Config.Context}");
 
@@ -85,12 +90,13 @@ internal sealed class BenchCommand : WeftCommand
     private void Summarise(List<BenchmarkResult> results, IReadOnlyList<Ceiling> ceilings)
     {
         Ceiling peak = ceilings.First(c => c.Kind == CeilingKind.Flops);
-        Table table = Tables.New("", " parameters", " training tokens/s", " GFLOP/s", $" of {peak.Name}", " prefill tokens/s", " decoding tokens/s");
+        Table table = Tables.New("", " parameters", " weights", " training tokens/s", " GFLOP/s", $" of {peak.Name}", " prefill tokens/s", " decoding tokens/s");
         foreach (BenchmarkResult result in results)
         {
-            double rate = result.Training.Flops / result.Training.Seconds;
-            table.AddRow(Tables.Cells(result.Config.Name, Human.Count(result.Parameters), Human.Count(result.Training.TokensPerSecond), $"{rate / 1e9:0}", $"{rate / peak.PerSecond:0%}",
-                Human.Count(result.Prefill.TokensPerSecond), Human.Count(result.Decode.TokensPerSecond)));
+            string[] trained = result.Training is { } step
+                ? [Human.Count(step.TokensPerSecond), $"{step.Flops / step.Seconds / 1e9:0}", $"{step.Flops / step.Seconds / peak.PerSecond:0%}"] : ["", "", ""];
+            table.AddRow(Tables.Cells([result.Config.Name, Human.Count(result.Parameters), Human.Bytes(result.WeightBytes), .. trained,
+                Human.Count(result.Prefill.TokensPerSecond), Human.Count(result.Decode.TokensPerSecond)]));
         }
         Terminal.Console.Write(table);
     }

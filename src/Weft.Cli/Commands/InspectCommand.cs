@@ -13,28 +13,43 @@ internal sealed class InspectCommand : WeftCommand
 {
     private readonly Argument<string> run = new("RUN") { Description = "the folder of a trained model, finished or not" };
     private readonly Option<bool> json = Settings.Switch("--json", "write JSON, for programs");
+    private readonly Option<bool> quantize = Settings.Switch("--quantize", "also measure what weights in bf16, int8 and int4 take and lose, which reads a text four times");
+    private readonly Option<string?> corpus = Settings.Text("--corpus", "FILE", "the text whose held-out part --quantize measures on (default: the built-in text)");
 
     public InspectCommand(Terminal terminal) : base(terminal, "inspect", "what a run's folder holds: model, size of its state, cost, progress",
         new Example("weft inspect run", "pattern, parameters, state bytes by context, cost, progress"),
-        new Example("weft inspect run --json", "the same for programs"))
+        new Example("weft inspect run --json", "the same for programs"),
+        new Example("weft inspect run --quantize", "bytes and bits/byte with weights in float32, bf16, int8 and int4"))
     {
         Add(this.run);
         Add(this.json);
+        Add(this.quantize);
+        Add(this.corpus);
     }
 
     protected override int Run(ParseResult given)
     {
         string path = given.GetRequiredValue(this.run);
+        bool quantizes = given.GetValue(this.quantize);
+        if (!quantizes && given.GetValue(this.corpus) is not null)
+        {
+            throw new InputException("--corpus is what --quantize measures on: give --quantize too, or leave --corpus out");
+        }
+        using Corpus? corpus = !quantizes ? null : given.GetValue(this.corpus) is string file ? Corpus.Open([file]) : Corpus.Default();
         using Device device = Device.Open(1);
         LanguageModel model = ModelFolder.Load(path, device);
         RunInfo? run = RunInfo.Read(path, model.Config.Context);
         if (given.GetValue(this.json))
         {
-            WriteJson(model, run);
+            WriteJson(model, run, corpus?.Name, corpus is null ? [] : [.. QuantizationLoss.Measure(path, corpus, Terminal.Cancel)]);
         }
         else
         {
             WriteText(model, run);
+            if (corpus is not null)
+            {
+                WriteForms(path, corpus);
+            }
         }
         return 0;
     }
@@ -67,9 +82,20 @@ internal sealed class InspectCommand : WeftCommand
         }
     }
 
+    private void WriteForms(string path, Corpus corpus)
+    {
+        double exact = double.NaN;
+        foreach (WeightForm form in QuantizationLoss.Measure(path, corpus, Terminal.Cancel))
+        {
+            bool isFirst = double.IsNaN(exact);
+            exact = isFirst ? form.BitsPerByte : exact;
+            Row(isFirst ? "weights" : "", $"{form.Form,-8} {Human.Bytes(form.Bytes),8}  {form.BitsPerByte:0.0000} bits/byte{(isFirst ? $" on {Human.Bytes(Math.Min(QuantizationLoss.Sample, corpus.HeldOutLength))} held out of {corpus.Name}" : $"  {form.BitsPerByte - exact:+0.0000;-0.0000}")}");
+        }
+    }
+
     private void Row(string name, string value) => Terminal.Out.WriteLine($"{name,-14}{value}");
 
-    private void WriteJson(LanguageModel model, RunInfo? run)
+    private void WriteJson(LanguageModel model, RunInfo? run, string? corpus, IReadOnlyList<WeightForm> forms)
     {
         using MemoryStream stream = new();
         using (Utf8JsonWriter json = new(stream, new JsonWriterOptions { Indented = true, NewLine = "\n" }))
@@ -88,6 +114,21 @@ internal sealed class InspectCommand : WeftCommand
                 json.WriteEndObject();
             }
             json.WriteEndArray();
+            if (corpus is not null)
+            {
+                json.WriteString("weights_measured_on", corpus);
+                json.WriteStartArray("weights");
+                foreach (WeightForm form in forms)
+                {
+                    json.WriteStartObject();
+                    json.WriteString("form", form.Form);
+                    json.WriteNumber("bytes", form.Bytes);
+                    json.WriteNumber("bits_per_byte", form.BitsPerByte);
+                    json.WriteNumber("loss", form.BitsPerByte - forms[0].BitsPerByte);
+                    json.WriteEndObject();
+                }
+                json.WriteEndArray();
+            }
             if (run is not null)
             {
                 WriteJson(json, run);

@@ -22,12 +22,14 @@ public readonly record struct StepParts(double Forward, double Backward, double 
 /// <summary>One model's speed on this machine.</summary>
 /// <param name="Config">The model; its context is that of the measurements.</param>
 /// <param name="Parameters">Its parameters.</param>
+/// <param name="Format">How its weights are held for prefill and decoding.</param>
+/// <param name="WeightBytes">The bytes of its weights then.</param>
 /// <param name="Batch">The sequences of a training step.</param>
-/// <param name="Training">A training step.</param>
+/// <param name="Training">A training step; null of a quantised model, which does not train.</param>
 /// <param name="Parts">What of it is forward, backward and update.</param>
 /// <param name="Prefill">Reading a context by one sequence.</param>
 /// <param name="Decode">A token after it.</param>
-public sealed record BenchmarkResult(ModelConfig Config, long Parameters, int Batch, Timing Training, StepParts Parts, Timing Prefill, Timing Decode);
+public sealed record BenchmarkResult(ModelConfig Config, long Parameters, WeightFormat Format, long WeightBytes, int Batch, Timing? Training, StepParts Parts, Timing Prefill, Timing Decode);
 
 /// <summary>Training, prefill and decoding of a model on random bytes: how fast, and where the time goes.</summary>
 public static class Benchmark
@@ -35,17 +37,30 @@ public static class Benchmark
     private const int Turn = 32; // tokens decoded between two measurements, from the same state each time
     private const double Rate = 1e-4;
 
-    /// <summary>Measures a model, each of the three for <paramref name="seconds"/> after half as long to warm up.</summary>
+    /// <summary>
+    /// Measures a model, each of the three for <paramref name="seconds"/> after half as long to warm up; prefill and decoding alone
+    /// where its weights are to be in few bits.
+    /// </summary>
     /// <exception cref="InputException">The model cannot be made, or there is too little memory.</exception>
-    public static BenchmarkResult Run(ModelConfig config, Device device, int batch, double seconds, CancellationToken cancel = default)
+    public static BenchmarkResult Run(ModelConfig config, Device device, int batch, double seconds, WeightFormat format = WeightFormat.Float32, CancellationToken cancel = default)
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentNullException.ThrowIfNull(device);
         var model = new LanguageModel(config, device, seed: 1);
         var measurement = new Measurement(device, seconds, cancel);
-        Timing training = Train(model, batch, measurement, out StepParts parts);
+        StepParts parts = default;
+        Timing? training = null;
+        if (format == WeightFormat.Float32)
+        {
+            training = Train(model, batch, measurement, out parts);
+        }
+        else
+        {
+            model.Quantize(format);
+        }
+
         (Timing prefill, Timing decode) = Generate(model, measurement);
-        return new BenchmarkResult(config, model.ParameterCount(), batch, training, parts, prefill, decode);
+        return new BenchmarkResult(config, model.ParameterCount(), format, model.WeightBytes, batch, training, parts, prefill, decode);
     }
 
     private static Timing Train(LanguageModel model, int batch, Measurement measurement, out StepParts parts)

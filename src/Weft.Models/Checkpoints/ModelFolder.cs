@@ -29,6 +29,11 @@ public static class ModelFolder
     public static void Write(LanguageModel model, string folder)
     {
         ArgumentNullException.ThrowIfNull(model);
+        if (model.Format != WeightFormat.Float32)
+        {
+            throw new InputException($"a model with weights in {model.Format.Word()} is not saved: its float32 values are gone; the folder that it came from holds them");
+        }
+
         AtomicFile.WriteAllBytes(Path.Combine(folder, ConfigFile), model.Config.ToJson());
         TensorFile.Save(Path.Combine(folder, WeightsFile), model.Parameters().Select(p => (p.Name, p.Tensor)));
     }

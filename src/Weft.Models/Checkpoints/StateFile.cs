@@ -55,7 +55,7 @@ public static class StateFile
         string owner = Value(ModelKey), fingerprint = ModelFolder.Fingerprint(model);
         if (owner != fingerprint)
         {
-            throw SafetensorsFile.Bad(path, $"it was saved from another model ({AtomicFile.Quote(owner)}) than this one ('{fingerprint}'): configuration or weights differ");
+            throw SafetensorsFile.Bad(path, $"it was saved from another model ({AtomicFile.Quote(owner)}) than this one ('{fingerprint}'): configuration, weights or their quantisation differ");
         }
 
         if (!long.TryParse(Value(PositionKey), NumberStyles.None, CultureInfo.InvariantCulture, out long position)

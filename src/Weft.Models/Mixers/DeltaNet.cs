@@ -42,7 +42,7 @@ public sealed class DeltaNet : Mixer
         width = builder.Width;
         inner = options.Heads * options.HeadDim;
         inProj = LearnLinear(builder, "in_proj.weight", (3 * inner) + options.Heads, width);
-        conv = LearnLinear(builder, "conv.weight", 3 * inner, options.Conv);
+        conv = Learn(builder, "conv.weight", new Shape(3 * inner, options.Conv), Initial.Linear(options.Conv), decay: true);
         norm = Learn(builder, "norm.weight", new Shape(options.HeadDim), Initial.Ones, decay: false);
         outProj = LearnLinear(builder, "out_proj.weight", width, inner, 1 / MathF.Sqrt(builder.Blocks));
     }

@@ -47,7 +47,7 @@ public sealed class GatedDeltaNet : Mixer
         width = builder.Width;
         (keys, values) = (options.KeyHeads * options.KeyWidth, options.Heads * options.ValueWidth);
         inProj = LearnLinear(builder, "in_proj.weight", (2 * keys) + (2 * values) + (2 * options.Heads), width);
-        conv = LearnLinear(builder, "conv.weight", Channels, options.Conv);
+        conv = Learn(builder, "conv.weight", new Shape(Channels, options.Conv), Initial.Linear(options.Conv), decay: true);
         aLog = Learn(builder, "A_log", new Shape(options.Heads), Initial.LogUniform(0, 16), decay: false);
         dtBias = Learn(builder, "dt_bias", new Shape(options.Heads), Initial.StepBias(), decay: false);
         norm = Learn(builder, "norm.weight", new Shape(options.ValueWidth), Initial.Ones, decay: false);

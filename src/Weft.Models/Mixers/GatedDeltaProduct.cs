@@ -49,8 +49,8 @@ public sealed class GatedDeltaProduct : Mixer
         (width, steps) = (builder.Width, options.Householders);
         (keys, values) = (options.Heads * options.KeyWidth, options.Heads * options.ValueWidth);
         inProj = LearnLinear(builder, "in_proj.weight", (steps + 1) * (keys + values + options.Heads), width);
-        keyConv = LearnLinear(builder, "key_conv.weight", KeyChannels, options.Conv);
-        conv = LearnLinear(builder, "value_conv.weight", steps * values, options.Conv);
+        keyConv = Learn(builder, "key_conv.weight", new Shape(KeyChannels, options.Conv), Initial.Linear(options.Conv), decay: true);
+        conv = Learn(builder, "value_conv.weight", new Shape(steps * values, options.Conv), Initial.Linear(options.Conv), decay: true);
         aLog = Learn(builder, "A_log", new Shape(options.Heads), Initial.LogUniform(0, 16), decay: false);
         dtBias = Learn(builder, "dt_bias", new Shape(options.Heads), Initial.StepBias(), decay: false);
         norm = Learn(builder, "norm.weight", new Shape(options.ValueWidth), Initial.Ones, decay: false);

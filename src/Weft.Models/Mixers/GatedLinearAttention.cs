@@ -31,13 +31,13 @@ public sealed class GatedLinearAttention : Mixer
     {
         (o, width) = (options, builder.Width);
         (keys, values) = (o.Heads * o.KeyWidth, o.Heads * o.ValueWidth);
-        inProj = Learn(builder, "in_proj.weight", new Shape((2 * (keys + values)) + o.GateRank, width), (weights, random) =>
+        inProj = LearnLinear(builder, "in_proj.weight", new Shape((2 * (keys + values)) + o.GateRank, width), (weights, random) =>
         {
             int gate = weights.Length - (o.GateRank * width);
             Xavier(width, keys)(weights[..(2 * keys * width)], random);
             Initial.Linear(width)(weights[(2 * keys * width)..gate], random);
             Xavier(width, o.GateRank)(weights[gate..], random);
-        }, decay: true);
+        });
         gateWeight = Learn(builder, "gate.weight", new Shape(keys, o.GateRank), Xavier(o.GateRank, keys), decay: true);
         gateBias = Learn(builder, "gate.bias", new Shape(keys), Initial.Linear(o.GateRank), decay: false);
         norm = Learn(builder, "norm.weight", new Shape(o.ValueWidth), Initial.Ones, decay: false);

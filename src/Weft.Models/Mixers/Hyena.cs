@@ -71,7 +71,7 @@ public sealed class Hyena : Mixer
         int channels = (o.Order + 1) * width;
         inProj = LearnLinear(builder, "in_proj.weight", channels, width);
         inBias = Learn(builder, "in_proj.bias", new Shape(channels), Initial.Zeros, decay: false);
-        conv = LearnLinear(builder, "conv.weight", channels, o.Conv);
+        conv = Learn(builder, "conv.weight", new Shape(channels, o.Conv), Initial.Linear(o.Conv), decay: true);
         convBias = Learn(builder, "conv.bias", new Shape(channels), Initial.Uniform(1 / MathF.Sqrt(o.Conv)), decay: false);
         int[] inputs = [o.Features, o.FilterWidth, o.FilterWidth];
         weights = [.. inputs.Select((n, i) => Learn(builder, $"filter.{i}.weight", new Shape(o.FilterWidth, n), Initial.Normal(0.02f), decay: false))];

@@ -48,7 +48,7 @@ public sealed class KimiDelta : Mixer
         width = builder.Width;
         inner = options.Heads * options.HeadDim;
         inProj = LearnLinear(builder, "in_proj.weight", (3 * inner) + (2 * options.HeadDim) + options.Heads, width);
-        conv = LearnLinear(builder, "conv.weight", 3 * inner, options.Conv);
+        conv = Learn(builder, "conv.weight", new Shape(3 * inner, options.Conv), Initial.Linear(options.Conv), decay: true);
         decayUp = LearnLinear(builder, "f_proj.weight", inner, options.HeadDim);
         dtBias = Learn(builder, "dt_bias", new Shape(inner), Initial.StepBias(), decay: false);
         aLog = Learn(builder, "A_log", new Shape(options.Heads), Initial.LogUniform(1, 16), decay: false);

@@ -35,7 +35,7 @@ public sealed class MLstm : Mixer
         (o, device, width, inner) = (options, builder.Device, builder.Width, options.Expand * builder.Width);
         (headDim, int blocks) = (inner / o.Heads, inner / o.Block);
         Initializer small = Initial.Normal(MathF.Sqrt(2f / (5 * width))), tap = Initial.Uniform(1 / MathF.Sqrt(o.Conv));
-        inProj = Learn(builder, "in_proj.weight", new Shape(2 * inner, width), small, decay: true);
+        inProj = LearnLinear(builder, "in_proj.weight", new Shape(2 * inner, width), small);
         convWeight = Learn(builder, "conv1d.weight", new Shape(inner, o.Conv), tap, decay: true);
         convBias = Learn(builder, "conv1d.bias", new Shape(inner), tap, decay: false);
         var block = new Shape(blocks, o.Block, o.Block);
@@ -56,7 +56,7 @@ public sealed class MLstm : Mixer
         }, decay: false);
         norm = Learn(builder, "norm.weight", new Shape(inner), Initial.Ones, decay: false);
         skip = Learn(builder, "skip", new Shape(inner), Initial.Ones, decay: false);
-        outProj = Learn(builder, "out_proj.weight", new Shape(width, inner), Initial.Normal(2 / (builder.Blocks * MathF.Sqrt(width))), decay: true);
+        outProj = LearnLinear(builder, "out_proj.weight", new Shape(width, inner), Initial.Normal(2 / (builder.Blocks * MathF.Sqrt(width))));
     }
 
     /// <summary>

@@ -34,11 +34,11 @@ public sealed class RetNet : Mixer
 
         // The authors' Xavier bounds: gain 2^-2.5 on the way in.
         float keyBound = MathF.Pow(2, -2.5f) * MathF.Sqrt(6f / (2 * width)), valueBound = MathF.Pow(2, -2.5f) * MathF.Sqrt(6f / (width + values));
-        inProj = Learn(builder, "in_proj.weight", new Shape(2 * (width + values), width), (weights, random) =>
+        inProj = LearnLinear(builder, "in_proj.weight", new Shape(2 * (width + values), width), (weights, random) =>
         {
             Initial.Uniform(keyBound)(weights[..(2 * width * width)], random);
             Initial.Uniform(valueBound)(weights[(2 * width * width)..], random);
-        }, decay: true);
+        });
         outProj = LearnLinear(builder, "out_proj.weight", width, values, 1 / MathF.Sqrt(builder.Blocks));
         logDecays = device.Of([.. Enumerable.Range(0, o.Heads).Select(h => (float)Math.Log(1 - Math.Pow(2, -5 - h)))], new Shape(o.Heads));
     }

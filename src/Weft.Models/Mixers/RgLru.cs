@@ -45,7 +45,7 @@ public sealed class RgLru : Mixer
         (device, width, this.inner, this.heads, this.taps) = (builder.Device, builder.Width, inner, heads, taps);
         var block = new Shape(heads, inner / heads, inner / heads);
         Initializer gate = Initial.Normal(1 / MathF.Sqrt(inner / heads));
-        inProj = Learn(builder, "in_proj.weight", new Shape(2 * inner, width), Initial.Normal(1 / MathF.Sqrt(width)), decay: true);
+        inProj = LearnLinear(builder, "in_proj.weight", new Shape(2 * inner, width), Initial.Normal(1 / MathF.Sqrt(width)));
         inBias = Learn(builder, "in_proj.bias", new Shape(2 * inner), Initial.Zeros, decay: false);
         convWeight = Learn(builder, "conv1d.weight", new Shape(inner, taps), Initial.Normal(0.1f / MathF.Sqrt(taps)), decay: true);
         convBias = Learn(builder, "conv1d.bias", new Shape(inner), Initial.Zeros, decay: false);
@@ -57,7 +57,7 @@ public sealed class RgLru : Mixer
 
         // Variance 2 / layers over the inputs; the authors' layer is two of our residual blocks.
         float deviation = MathF.Sqrt(Math.Min(1, 4f / builder.Blocks) / inner);
-        outProj = Learn(builder, "out_proj.weight", new Shape(width, inner), Initial.Normal(deviation), decay: true);
+        outProj = LearnLinear(builder, "out_proj.weight", new Shape(width, inner), Initial.Normal(deviation));
         outBias = Learn(builder, "out_proj.bias", new Shape(width), Initial.Zeros, decay: false);
     }
 

@@ -36,10 +36,10 @@ public sealed class Rwkv4 : Mixer
 
         // Zeros, as the authors start all matrices but the values'; theirs is orthogonal, ours has its variance.
         var square = new Shape(d, d);
-        key = Learn(builder, "key.weight", square, Initial.Zeros, decay: true);
-        value = Learn(builder, "value.weight", square, Initial.Normal(1 / MathF.Sqrt(d)), decay: true);
-        receptance = Learn(builder, "receptance.weight", square, Initial.Zeros, decay: true);
-        output = Learn(builder, "output.weight", square, Initial.Zeros, decay: true);
+        key = LearnLinear(builder, "key.weight", square, Initial.Zeros);
+        value = LearnLinear(builder, "value.weight", square, Initial.Normal(1 / MathF.Sqrt(d)));
+        receptance = LearnLinear(builder, "receptance.weight", square, Initial.Zeros);
+        output = LearnLinear(builder, "output.weight", square, Initial.Zeros);
 
         Tensor LearnRows(string name, Shape shape, Func<int, int, double> at) => Learn(builder, name, shape, (values, _) =>
         {

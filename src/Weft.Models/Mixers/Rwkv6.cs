@@ -56,7 +56,7 @@ public sealed class Rwkv6 : Mixer
         key = LearnLinear(builder, "key.weight", width, width, 0.1f * gain);
         value = LearnLinear(builder, "value.weight", width, width, gain);
         gate = LearnLinear(builder, "gate.weight", width, width, 0.1f * gain);
-        output = Learn(builder, "output.weight", new Shape(width, width), Initial.Zeros, decay: true);
+        output = LearnLinear(builder, "output.weight", new Shape(width, width), Initial.Zeros);
 
         decayDown = Learn(builder, "decay_down", new Shape(o.DecayRank, width), Initial.Zeros, decay: false);
         decayUp = Learn(builder, "decay_up", new Shape(width, o.DecayRank), Initial.Uniform(0.01f), decay: false);

@@ -54,7 +54,7 @@ public sealed class Rwkv7 : Mixer
         receptance = LearnLinear(builder, "receptance.weight", width, width, 0.5f);
         key = LearnLinear(builder, "key.weight", width, width, 0.05f);
         value = LearnLinear(builder, "value.weight", width, width, 0.5f);
-        output = Learn(builder, "output.weight", new Shape(width, width), Initial.Zeros, decay: true);
+        output = LearnLinear(builder, "output.weight", new Shape(width, width), Initial.Zeros);
         (decayDown, decayUp) = LowRank("w", 2.5);
         decayBase = Learn(builder, "w0", new Shape(width), ByChannel(c => -5.5f + (6 * MathF.Pow(Place(c) + 0.5f, 1 + MathF.Pow(along, 0.3f))) + (2.5f * Zigzag(c))), decay: false);
         (rateDown, rateUp) = LowRank("a", 2.5);

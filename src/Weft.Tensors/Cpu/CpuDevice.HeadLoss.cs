@@ -17,7 +17,7 @@ public sealed unsafe partial class CpuDevice
             for (int column = 0; column < vocabulary; column += logits.Shape[1])
             {
                 HeadLossJob job = Piece(x, head, targets, logits, sums, row, column);
-                MatMul(headX, false, headRows, true, null, headLogits, false);
+                HeadLogits(head, column);
                 job.Losses = losses.Pointer + row;
                 Pool.RunWide(ref job, job.Blocks);
             }
@@ -36,13 +36,14 @@ public sealed unsafe partial class CpuDevice
                 HeadLossJob job = Piece(x, head, targets, logits, sums, row, column);
                 if (!kept)
                 {
-                    MatMul(headX, false, headRows, true, null, headLogits, false);
+                    HeadLogits(head, column);
                 }
 
                 job.Dlosses = dlosses.Pointer + row;
                 Pool.RunWide(ref job, job.Blocks);
                 if (dx.Tensor is { } intoX)
                 {
+                    Part(headRows, head, column, job.Columns);
                     Part(headDx, intoX, row, job.Rows);
                     MatMul(headLogits, false, headRows, false, null, headDx, dx.Accumulate || column > 0);
                 }
@@ -56,12 +57,26 @@ public sealed unsafe partial class CpuDevice
         }
     }
 
+    // The logits of the piece whose views have been made.
+    private void HeadLogits(Tensor head, int column)
+    {
+        if (head.Format == WeightFormat.Float32)
+        {
+            Part(headRows, head, column, headLogits.Shape.Columns);
+            MatMul(headX, false, headRows, true, null, headLogits, false);
+        }
+        else
+        {
+            CountFlops(2 * headLogits.Shape.Count * head.Shape.Columns);
+            QuantizedProduct(headX, QuantizedOf(head), column, headLogits.Shape.Columns, null, headLogits, false); // pieces begin at multiples of 64
+        }
+    }
+
     // Points the views at the piece of rows and columns that begins there.
     private HeadLossJob Piece(Tensor x, Tensor head, Tokens targets, Tensor logits, Tensor sums, int row, int column)
     {
         int rows = Math.Min(logits.Shape[0], x.Shape.Rows - row), columns = Math.Min(logits.Shape[1], head.Shape[0] - column);
         Part(headX, x, row, rows);
-        Part(headRows, head, column, columns);
         headLogits.Bind(this, null, new Shape(rows, columns), columns, logits.Address, null);
         float* max = sums.Pointer + row;
         return new HeadLossJob

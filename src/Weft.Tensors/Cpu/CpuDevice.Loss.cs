@@ -16,7 +16,14 @@ public sealed unsafe partial class CpuDevice
                 throw new InputException($"token {ids[i]} is outside the vocabulary of {vocabulary}");
             }
 
-            new ReadOnlySpan<float>(table.Pointer + ((long)ids[i] * table.RowStride), width).CopyTo(Row(y, i));
+            if (table.Format == WeightFormat.Float32)
+            {
+                new ReadOnlySpan<float>(table.Pointer + ((long)ids[i] * table.RowStride), width).CopyTo(Row(y, i));
+            }
+            else
+            {
+                QuantizedOf(table).Row(ids[i], Row(y, i));
+            }
         }
     }
 

@@ -7,6 +7,12 @@ public sealed unsafe partial class CpuDevice
         using Timed timed = Measure([a, b, bias, new(c, accumulate)]);
         int m = c.Shape.Rows, n = c.Shape.Columns, k = transposeA ? a.Shape.Rows : a.Shape.Columns;
         CountFlops(2L * m * n * k);
+        if (b.Format != WeightFormat.Float32)
+        {
+            QuantizedProduct(a, QuantizedOf(b), 0, n, bias, c, accumulate);
+            return;
+        }
+
         if (kernels != null && Bf16Gemm.Takes(m, n, k, b.IsWeight))
         {
             float* packed = Packed(b, transposeB, n, k);

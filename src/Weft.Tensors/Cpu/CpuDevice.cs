@@ -110,7 +110,15 @@ public sealed unsafe partial class CpuDevice : Device
         int columns = source.Shape.Columns;
         for (int row = 0; row < source.Shape.Rows; row++)
         {
-            Row(source, row).CopyTo(destination.Slice(row * columns, columns));
+            Span<float> target = destination.Slice(row * columns, columns);
+            if (source.Format == WeightFormat.Float32)
+            {
+                Row(source, row).CopyTo(target);
+            }
+            else
+            {
+                QuantizedOf(source).Row(row, target);
+            }
         }
     }
 

@@ -62,6 +62,12 @@ internal unsafe interface ISimd<V> where V : unmanaged
     static abstract V LowBf16(V pairs);
     /// <summary>The float32 values of the upper halves of <see cref="PairBf16"/>'s lanes.</summary>
     static abstract V HighBf16(V pairs);
+    /// <summary>The values of Count whole numbers of 8 bits.</summary>
+    static abstract V FromInt8(sbyte* p);
+    /// <summary>The values of the lowest four bits of each lane, two's complement.</summary>
+    static abstract V LowInt4(V eight);
+    /// <summary>Each lane's bits, four places lower.</summary>
+    static abstract V ShiftInt4(V eight);
 }
 
 /// <summary>512-bit operations.</summary>
@@ -125,6 +131,18 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector512<float> LowBf16(Vector512<float> pairs) => (pairs.AsUInt32() << 16).AsSingle();
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector512<float> HighBf16(Vector512<float> pairs) => (pairs.AsUInt32() & Vector512.Create(0xffff0000u)).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> FromInt8(sbyte* p) =>
+        Avx512F.IsSupported ? Vector512.ConvertToSingle(Avx512F.ConvertToVector512Int32(Vector128.Load(p))) : Vector512.Create(Simd256.FromInt8(p), Simd256.FromInt8(p + 8));
+
+    // A look-up takes the lowest four bits of a lane for its index: no more than the one instruction.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> LowInt4(Vector512<float> eight) => Avx512F.IsSupported
+        ? Avx512F.PermuteVar16x32(Vector512.Create(0f, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1), eight.AsInt32())
+        : Vector512.ConvertToSingle(eight.AsInt32() << 28 >> 28);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector512<float> ShiftInt4(Vector512<float> eight) => (eight.AsUInt32() >> 4).AsSingle();
 
     // The upper 16 bits are the rounded number. A NaN stays one: adding to it could carry into the sign.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -198,6 +216,14 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> LowBf16(Vector256<float> pairs) => (pairs.AsUInt32() << 16).AsSingle();
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> HighBf16(Vector256<float> pairs) => (pairs.AsUInt32() & Vector256.Create(0xffff0000u)).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> FromInt8(sbyte* p) =>
+        Avx2.IsSupported ? Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32(p)) : Vector256.Create(Simd128.FromInt8(p), Simd128.FromInt8(p + 4));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> LowInt4(Vector256<float> eight) => Vector256.ConvertToSingle(eight.AsInt32() << 28 >> 28);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector256<float> ShiftInt4(Vector256<float> eight) => (eight.AsUInt32() >> 4).AsSingle();
 
     // The upper 16 bits are the rounded number. A NaN stays one: adding to it could carry into the sign.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -296,6 +322,14 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> LowBf16(Vector128<float> pairs) => (pairs.AsUInt32() << 16).AsSingle();
     [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> HighBf16(Vector128<float> pairs) => (pairs.AsUInt32() & Vector128.Create(0xffff0000u)).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> FromInt8(sbyte* p) =>
+        Vector128.ConvertToSingle(Vector128.WidenLower(Vector128.WidenLower(Vector128.CreateScalar(Unsafe.ReadUnaligned<int>(p)).AsSByte())));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> LowInt4(Vector128<float> eight) => Vector128.ConvertToSingle(eight.AsInt32() << 28 >> 28);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static Vector128<float> ShiftInt4(Vector128<float> eight) => (eight.AsUInt32() >> 4).AsSingle();
 
     // The upper 16 bits are the rounded number. A NaN stays one: adding to it could carry into the sign.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

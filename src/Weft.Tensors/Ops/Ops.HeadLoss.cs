@@ -31,6 +31,7 @@ public static partial class Ops
 
         if (records)
         {
+            RequireLearnable(head);
             HeadLossNode node = tape.Record<HeadLossNode>(losses);
             (node.X, node.Head, node.Targets, node.Sums, node.LogitsShape, node.Logits) = (x, head, targets, sums, logitsShape, kept ? logits : null);
         }

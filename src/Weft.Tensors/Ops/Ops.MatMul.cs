@@ -16,6 +16,7 @@ public static partial class Ops
         tape.Device.MatMul(x, false, weight, true, bias, y, false);
         if (Records(tape, x, weight, bias))
         {
+            RequireLearnable(weight);
             LinearNode node = tape.Record<LinearNode>(y);
             (node.X, node.Weight, node.Bias) = (x, weight, bias);
         }
@@ -112,6 +113,15 @@ public static partial class Ops
     internal static bool Records(Tape tape, Tensor a, Tensor? b = null, Tensor? c = null, Tensor? d = null, Tensor? e = null, Tensor? f = null) =>
         tape.Recording && (a.RequiresGrad || b is { RequiresGrad: true } || c is { RequiresGrad: true }
             || d is { RequiresGrad: true } || e is { RequiresGrad: true } || f is { RequiresGrad: true });
+
+    /// <summary>Gradients go through float32 weights only.</summary>
+    internal static void RequireLearnable(Tensor weight)
+    {
+        if (weight.Format != WeightFormat.Float32)
+        {
+            throw new InputException($"weights in {weight.Format.Word()} generate and evaluate, they are not trained: load the model anew, without quantising it");
+        }
+    }
 
     internal static void Require(bool fits, string operation, Tensor a, Tensor? b = null, Tensor? c = null)
     {

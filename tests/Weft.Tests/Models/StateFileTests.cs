@@ -61,7 +61,7 @@ public sealed class StateFileTests : IDisposable
         LanguageModel model = TinyModels.Create(device);
         SequenceState state = model.NewState(1);
         StateFile.Save(state, folder["s"]);
-        Refused.With(() => StateFile.Load(folder["s"], TinyModels.Create(device, seed: 2)), folder["s"], "saved from another model", "configuration or weights differ");
+        Refused.With(() => StateFile.Load(folder["s"], TinyModels.Create(device, seed: 2)), folder["s"], "saved from another model", "configuration, weights or their quantisation differ");
 
         Tensor weight = model.Parameters().Last().Tensor; // training goes on
         float[] values = weight.ToArray();
