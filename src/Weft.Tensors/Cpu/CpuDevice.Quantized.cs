@@ -7,6 +7,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override (IDisposable Held, long Bytes) Quantize(Tensor weight, WeightFormat format)
     {
+        using Timed timed = Measure([weight]);
         var quantized = new QuantizedWeight(this, format, weight.Shape[0], weight.Shape[1]);
         Quantizer.Run(Pool, weight.Pointer, weight.RowStride, quantized);
         return (quantized, quantized.Bytes);
