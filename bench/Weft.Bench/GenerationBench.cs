@@ -1,4 +1,3 @@
-using System.Runtime.Intrinsics;
 using Weft.Models;
 using Weft.Tensors;
 
@@ -35,7 +34,7 @@ internal static class GenerationBench
             double Read() => Results.Time(() =>
             {
                 state.Clear();
-                Last(model, tape.Tokens(prompt, 1, Prompt), state);
+                model.Next(tape.Tokens(prompt, 1, Prompt), state);
                 device.Synchronize();
                 tape.Reset();
             });
@@ -59,9 +58,9 @@ internal static class GenerationBench
     }
 
     /// <summary>
-    /// Tokens a second one by one: the bytes read for a token over what a plain sum reads from memory in the same rounds; and the recurrent
-    /// models' speed at position 1M over that at 0. The state at 1M is not computed from that many tokens: it is given its position and
-    /// random values of a plausible size, and what a token costs does not depend on values.
+    /// Tokens a second one by one: the bytes read for a token (weights and state) over what a plain sum reads from memory in the same rounds;
+    /// and the recurrent models' speed at position 1M over that at 0. States are not computed from that many tokens: each is given its
+    /// position and random values of a plausible size, and what a token costs does not depend on values.
     /// </summary>
     public static void Decode(int threads, string[] names, int rounds, LlamaCpp peer, Results results)
     {
@@ -70,7 +69,6 @@ internal static class GenerationBench
         Console.WriteLine($"{numbers.Name}, B=1; the Transformer after {Prompt} tokens; medians of {rounds} interleaved rounds of {Piece} tokens; llama.cpp's in bf16 after {Prompt} tokens on {peer.Machine}, {peer.Date}");
         Console.WriteLine($"{"model",-14}{"tokens/s",10}{"MB a token",12}{"GB/s",7}{"memory",8}{"of it",7}{"llama.cpp",11}{"over it",9}{"at 1M over 0",14}");
         using Device device = numbers.Open(threads);
-        using Tensor gigabyte = device.Zeros(new Shape(1 << 18, 1 << 10));
         foreach ((string name, string pattern, _) in Models.Where(m => Results.Wanted(m.Name, names)))
         {
             LanguageModel model = Build(device, name, pattern);
@@ -83,7 +81,7 @@ internal static class GenerationBench
             {
                 for (int i = 0; i < Piece; i++)
                 {
-                    Last(model, tape.Tokens([i], 1, 1), state);
+                    model.Next(tape.Tokens([i], 1, 1), state);
                     device.Synchronize();
                     tape.Reset();
                 }
@@ -95,7 +93,7 @@ internal static class GenerationBench
             long weights = (products * numbers.WeightBytes) + ((model.ParameterCount() - products) * sizeof(float));
             (double Memory, double Near, double Far, double Rate)[] measured = [.. Enumerable.Range(0, rounds).Select(_ =>
             {
-                double memory = ReadRate(gigabyte, device.Threads), speed = Speed(near);
+                double memory = device.MeasureCeilings().First(c => c.Name == "memory").PerSecond / 1e9, speed = Speed(near);
                 return (memory, speed, recurrent ? Speed(far) : speed, speed * (weights + near.Bytes) / 1e9);
             })];
             double speed = Results.Median(measured.Select(m => m.Near)), rate = Results.Median(measured.Select(m => m.Rate));
@@ -105,6 +103,11 @@ internal static class GenerationBench
                 + $"{(over is null ? "unknown" : $"{theirs:0}"),11}{over,9:0.00}{(recurrent ? $"{length:0.00}" : ""),14}");
             string row = $"decode of {name}, {model.ParameterCount() / 1e6:0}M, {numbers.Name}";
             results.Add(row, speed, "tokens/s");
+            if (over is { } ratio)
+            {
+                results.Add($"{row}: over llama.cpp on {peer.Machine}", ratio, "x");
+            }
+
             results.Add($"{row}: bytes read over what memory gives", share, "x", 0.8);
             if (recurrent)
             {
@@ -118,20 +121,6 @@ internal static class GenerationBench
     private static LanguageModel Build(Device device, string name, string pattern) =>
         new(new ModelConfig { Name = name, Width = Width, Vocabulary = Vocabulary, Blocks = Pattern.Parse(pattern) }, device, seed: 1);
 
-    /// <summary>The logits after the last of some tokens: <see cref="LanguageModel.Forward"/> without the others'.</summary>
-    private static Tensor Last(LanguageModel model, Tokens tokens, SequenceState state)
-    {
-        Parameter[] outside = [.. model.Parameters().Take(2)]; // embedding and head; the last norm
-        Tensor x = Ops.Embed(outside[0].Tensor, tokens);
-        for (int i = 0; i < model.Blocks.Count; i++)
-        {
-            x = model.Blocks[i].Forward(x, state.Layers[i]);
-        }
-
-        state.Position += tokens.Time;
-        return Ops.Linear(Ops.RmsNorm(Ops.Slice(x, ^2, tokens.Time - 1, 1), outside[1].Tensor, model.Config.NormEpsilon), outside[0].Tensor);
-    }
-
     private static void Free(LanguageModel model, params SequenceState[] states)
     {
         foreach (Parameter parameter in model.Parameters())
@@ -143,30 +132,5 @@ internal static class GenerationBench
         {
             slot.Dispose();
         }
-    }
-
-    /// <summary>GB/s at which all threads together sum up memory too large for any cache.</summary>
-    private static unsafe double ReadRate(Tensor memory, int threads)
-    {
-        const int Chunk = 1 << 20; // floats
-        float* start = memory.Pointer;
-        int chunks = (int)(memory.Shape.Count / Chunk);
-        double time = Results.Time(() => Parallel.For(0, chunks, new ParallelOptions { MaxDegreeOfParallelism = threads }, c =>
-        {
-            Vector512<float> a = default, b = default, d = default, e = default;
-            for (float* p = start + ((long)c * Chunk), end = p + Chunk; p < end; p += 64)
-            {
-                a += Vector512.Load(p);
-                b += Vector512.Load(p + 16);
-                d += Vector512.Load(p + 32);
-                e += Vector512.Load(p + 48);
-            }
-
-            if (Vector512.Sum(a + b + d + e) != 0)
-            {
-                throw new InvalidOperationException("Memory of zeros has another sum.");
-            }
-        }));
-        return memory.Bytes / time / 1e6;
     }
 }

@@ -17,6 +17,7 @@ Option<bool> record = new("--record") { Description = "keeps the rows as the rec
 // The commands that measure what Weft promises; all of them run where none is named.
 Action<ParseResult, Results>[] promises =
 [
+    (given, results) => ProductBench.Run(given.GetValue(rounds), results),
     (given, results) => StepBench.Run(given.GetValue(threads), [], given.GetValue(rounds), results),
     (given, results) => GenerationBench.Prefill(given.GetValue(threads), [], given.GetValue(rounds), Peer(given), results),
     (given, results) => GenerationBench.Decode(given.GetValue(threads), [], given.GetValue(rounds), Peer(given), results),
@@ -41,6 +42,8 @@ RootCommand root = new("Benchmarks of Weft: ratios taken in one run. Times nothi
         DefinitionBench.Run(device, given.GetValue(names)!, given.GetValue(tokens), given.GetValue(rounds), results), names, tokens, rounds),
     OnDevice("length", "every mixer's time and state per token after 1k and after 256k tokens", (device, given, results) =>
         LengthBench.Run(device, given.GetValue(names)!, given.GetValue(width), results), names, width),
+    Command("products", "matrix products against OpenBLAS and oneDNN where they are installed, and two threads against one", (given, results) =>
+        ProductBench.Run(given.GetValue(rounds), results), rounds),
 };
 Measures(root, (given, results) =>
 {

@@ -21,10 +21,9 @@ public abstract partial class Device
 /// <summary>How the logits [rows, V] of a head are cut: into blocks of rows, these into runs of columns.</summary>
 internal readonly record struct HeadPieces(int Rows, int Columns)
 {
-    private const int MostRows = 2048;      // so many amortise a pass over the head's weight
-    private const int Piece = 1 << 19;      // floats: 2 MB, for a near cache
-    private const int Kept = 1 << 21;       // floats: logits of up to 8 MB are kept for the backward pass
-    private const int LeastColumns = 256;
+    private const int MostRows = 1024;  // enough to pay for a pass over the head's weight
+    private const int Piece = 1 << 19;  // floats: 2 MB, for a near cache
+    private const int Kept = 1 << 21;   // floats: logits of up to 8 MB are kept, so that byte vocabularies pay nothing twice
 
     /// <summary>The cut; logits that are <paramref name="recorded"/> and small are one piece each row, so that they can be kept.</summary>
     public static HeadPieces Of(int rows, int vocabulary, bool recorded)
@@ -34,7 +33,7 @@ internal readonly record struct HeadPieces(int Rows, int Columns)
             return new HeadPieces(rows, vocabulary);
         }
 
-        int block = Math.Min(rows, MostRows), most = Math.Max(LeastColumns, Piece / Math.Max(block, 1));
+        int block = Math.Min(rows, MostRows), most = Piece / Math.Max(block, 1);
         int runs = (vocabulary + most - 1) / most;
         return new HeadPieces(block, Math.Min(vocabulary, ((vocabulary + runs - 1) / runs + 63) / 64 * 64));
     }

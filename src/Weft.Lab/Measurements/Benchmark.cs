@@ -60,8 +60,7 @@ public static class Benchmark
         Timing timing = measurement.Of(count, state.Clear, () =>
         {
             long start = Stopwatch.GetTimestamp();
-            Tensor logits = model.Forward(tape.Tokens(text.AsSpan(0, count), batch, context), state);
-            Tensor losses = Ops.CrossEntropy(logits, tape.Tokens(text.AsSpan(1, count), batch, context));
+            Tensor losses = model.Loss(tape.Tokens(text.AsSpan(0, count), batch, context), tape.Tokens(text.AsSpan(1, count), batch, context), state);
             Tensor mean = Ops.Affine(Ops.Sum(losses), 1f / count);
             forward += Lap(ref start);
             tape.Backward(mean);

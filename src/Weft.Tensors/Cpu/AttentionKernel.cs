@@ -150,25 +150,111 @@ internal static unsafe class AttentionKernel
     }
 
     /// <summary>
-    /// One query's probabilities and the gradients of its biased scores, over columns of keys (a multiple of 16):
-    /// s becomes p = e^(s - logSum), d becomes p (d - delta), where d holds dp and delta = sum(p dp) = sum(dy y).
+    /// One step of the online softmax on scores s [rows of queries, columns of keys], columns a multiple of 16. Row i is of the query
+    /// queries[i], or of i where they are null; of it, max and sum become those over the keys so far, s becomes e^(s - max), and rescale[i] = e^(old max - new).
     /// </summary>
-    public static void ScoreGradients(float* s, float* d, int columns, float logSum, float delta)
+    public static void SoftmaxRows(float* s, nint stride, int rows, int columns, int* queries, float* max, float* sum, float* rescale)
     {
-        if (Isa.Vector512) ScoreGradients<Simd512, Vector512<float>>(s, d, columns, logSum, delta);
-        else if (Isa.Vector256) ScoreGradients<Simd256, Vector256<float>>(s, d, columns, logSum, delta);
-        else ScoreGradients<Simd128, Vector128<float>>(s, d, columns, logSum, delta);
+        if (Isa.Vector512) SoftmaxRows<Simd512, Vector512<float>>(s, stride, rows, columns, queries, max, sum, rescale);
+        else if (Isa.Vector256) SoftmaxRows<Simd256, Vector256<float>>(s, stride, rows, columns, queries, max, sum, rescale);
+        else SoftmaxRows<Simd128, Vector128<float>>(s, stride, rows, columns, queries, max, sum, rescale);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ScoreGradients<S, V>(float* s, float* d, int columns, float logSum, float delta) where S : struct, ISimd<V> where V : unmanaged
+    private static void SoftmaxRows<S, V>(float* s, nint stride, int rows, int columns, int* queries, float* max, float* sum, float* rescale)
+        where S : struct, ISimd<V> where V : unmanaged
     {
-        V shift = S.Create(logSum), mean = S.Create(delta);
-        for (int i = 0; i < columns; i += S.Count)
+        for (int i = 0; i < rows; i++)
         {
-            V p = Simd.Exp<S, V>(S.Sub(S.Load(s + i), shift));
-            S.Store(p, s + i);
-            S.Store(S.Mul(p, S.Sub(S.Load(d + i), mean)), d + i);
+            float* si = s + (i * stride);
+            int query = queries is null ? i : queries[i];
+            V top = S.Create(max[query]);
+            for (int j = 0; j < columns; j += S.Count)
+            {
+                top = S.Max(top, S.Load(si + j));
+            }
+
+            float largest = S.MaxAcross(top);
+            rescale[i] = max[query] - largest;
+            max[query] = largest;
+        }
+
+        int whole = rows / S.Count * S.Count;
+        for (int i = 0; i < whole; i += S.Count)
+        {
+            S.Store(Simd.Exp<S, V>(S.Load(rescale + i)), rescale + i);
+        }
+
+        for (int i = whole; i < rows; i++)
+        {
+            rescale[i] = Simd.Exp(rescale[i]); // the same bits as in a vector
+        }
+
+        for (int i = 0; i < rows; i++)
+        {
+            float* si = s + (i * stride);
+            int query = queries is null ? i : queries[i];
+            V shift = S.Create(max[query]), total = S.Zero;
+            for (int j = 0; j < columns; j += S.Count)
+            {
+                V p = Simd.Exp<S, V>(S.Sub(S.Load(si + j), shift));
+                S.Store(p, si + j);
+                total = S.Add(total, p);
+            }
+
+            sum[query] = (sum[query] * rescale[i]) + S.Sum(total);
+        }
+    }
+
+    /// <summary>y[queries[i]] = y[queries[i]] rescale[i] + x[i], rows of <paramref name="columns"/> floats one after the other.</summary>
+    public static void AddRescaled(int rows, int columns, float* x, int* queries, float* rescale, float* y)
+    {
+        if (Isa.Vector512) AddRescaled<Simd512, Vector512<float>>(rows, columns, x, queries, rescale, y);
+        else if (Isa.Vector256) AddRescaled<Simd256, Vector256<float>>(rows, columns, x, queries, rescale, y);
+        else AddRescaled<Simd128, Vector128<float>>(rows, columns, x, queries, rescale, y);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddRescaled<S, V>(int rows, int columns, float* x, int* queries, float* rescale, float* y) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (int i = 0; i < rows; i++, x += columns)
+        {
+            V factor = S.Create(rescale[i]);
+            float* to = y + (queries[i] * (nint)columns);
+            for (int j = 0; j < columns; j += S.Count)
+            {
+                V sum = S.Fma(Simd.LoadUpTo<S, V>(to + j, columns - j), factor, Simd.LoadUpTo<S, V>(x + j, columns - j));
+                Simd.StoreUpTo<S, V>(sum, to + j, columns - j);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Probabilities and the gradients of biased scores, [rows of queries, columns of keys], columns a multiple of 16:
+    /// s becomes p = e^(s - logSum), d becomes p (d - delta), where d holds dp and delta = sum(p dp) = sum(dy y). Row i is of the query
+    /// queries[i], or of i where they are null.
+    /// </summary>
+    public static void ScoreGradients(float* s, nint sStride, float* d, nint dStride, int rows, int columns, int* queries, float* logSums, float* deltas)
+    {
+        if (Isa.Vector512) ScoreGradients<Simd512, Vector512<float>>(s, sStride, d, dStride, rows, columns, queries, logSums, deltas);
+        else if (Isa.Vector256) ScoreGradients<Simd256, Vector256<float>>(s, sStride, d, dStride, rows, columns, queries, logSums, deltas);
+        else ScoreGradients<Simd128, Vector128<float>>(s, sStride, d, dStride, rows, columns, queries, logSums, deltas);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void ScoreGradients<S, V>(float* s, nint sStride, float* d, nint dStride, int rows, int columns, int* queries, float* logSums, float* deltas)
+        where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (int i = 0; i < rows; i++, s += sStride, d += dStride)
+        {
+            int query = queries is null ? i : queries[i];
+            V shift = S.Create(logSums[query]), mean = S.Create(deltas[query]);
+            for (int j = 0; j < columns; j += S.Count)
+            {
+                V p = Simd.Exp<S, V>(S.Sub(S.Load(s + j), shift));
+                S.Store(p, s + j);
+                S.Store(S.Mul(p, S.Sub(S.Load(d + j), mean)), d + j);
+            }
         }
     }
 

@@ -190,10 +190,10 @@ internal unsafe struct FloatAttentionGradientTiles(AttentionView view, TokenRows
 
     public readonly void Gradients(float* logSums, float* delta)
     {
+        AttentionKernel.ScoreGradients(S, Tile, D, Tile, queries, columns, null, logSums, delta);
         for (int i = 0; i < queries; i++)
         {
             float* si = S + (i * Tile), di = D + (i * Tile);
-            AttentionKernel.ScoreGradients(si, di, columns, logSums[i], delta[i]);
             (int low, int high) = view.Seen(head, q0 + i, k0, keys);
             new Span<float>(si, low).Clear();
             new Span<float>(di, low).Clear();

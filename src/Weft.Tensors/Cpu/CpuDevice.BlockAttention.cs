@@ -19,7 +19,8 @@ public sealed unsafe partial class CpuDevice
             return;
         }
 
-        long first = view.Position / sparsity.Block, tiles = ((view.End - 1) / sparsity.Block) - first + 1;
+        int span = BlockAttentionTile.Span(sparsity);
+        long first = view.Position / span, tiles = ((view.End - 1) / span) - first + 1;
         nint floats = BlockForwardJob.ScratchFloats(view, sparsity), ints = BlockAttentionTile.Ints(sparsity, view.End);
         BlockForwardJob job = new()
         {
@@ -58,7 +59,7 @@ public sealed unsafe partial class CpuDevice
     }
 
     /// <summary>
-    /// The queries of one head in one block: chooses for each of them, then takes the blocks in their order, with the softmax kept online.
+    /// The queries of one head in a tile: chooses for each of them, then takes the blocks in their order, with the softmax kept online.
     /// </summary>
     private struct BlockForwardJob : IJob
     {
@@ -71,11 +72,11 @@ public sealed unsafe partial class CpuDevice
         public long First;
         public int Tiles;
 
-        // Scores of a block, gathered rows and their output, a block of keys turned; the output, and of each query the largest score and the sum; products with mean keys.
+        // By query: scores with a block, gathered rows, their output, the output, three numbers. A block of keys or values and one turned; products with mean keys.
         public static nint ScratchFloats(in AttentionView view, in BlockSparsity sparsity)
         {
-            nint block = sparsity.Block, blocks = (nint)(view.End / block);
-            return (block * (Columns(sparsity) + (2 * view.HeadDim) + (2 * view.ValueDim) + 2)) + (blocks * block) + sparsity.Chosen;
+            nint block = sparsity.Block, blocks = (nint)(view.End / block), span = BlockAttentionTile.Span(sparsity);
+            return (span * (Columns(sparsity) + view.HeadDim + (2 * view.ValueDim) + 3)) + (block * (view.HeadDim + Math.Max(view.HeadDim, view.ValueDim))) + (blocks * block) + sparsity.Chosen;
         }
 
         /// <summary>The columns of a row of scores: whole vectors.</summary>
@@ -86,21 +87,17 @@ public sealed unsafe partial class CpuDevice
             // The last tiles have the most to choose from, and go first.
             int heads = View.Batch * View.Heads, owner = index % heads, batch = owner / View.Heads, head = owner % View.Heads, keyHead = head / View.Group;
             var tile = new BlockAttentionTile(View, Sparsity, First + Tiles - 1 - (index / heads), ScratchInts + (worker * BlockAttentionTile.Ints(Sparsity, View.End)));
-            (int headDim, int valueDim, int block, int columns) = (View.HeadDim, View.ValueDim, Sparsity.Block, Columns(Sparsity));
-            float* s = Scratch + (worker * ScratchFloats(View, Sparsity)), rows = s + (block * columns), turned = rows + (block * headDim);
-            float* part = turned + (block * headDim), o = part + (block * valueDim), max = o + (block * valueDim), sum = max + block, products = sum + block;
+            (int headDim, int valueDim, int columns, int span) = (View.HeadDim, View.ValueDim, Columns(Sparsity), BlockAttentionTile.Span(Sparsity));
+            float* s = Scratch + (worker * ScratchFloats(View, Sparsity)), rows = s + (span * (nint)columns), part = rows + (span * (nint)headDim), o = part + (span * (nint)valueDim);
+            float* max = o + (span * (nint)valueDim), sum = max + span, rescale = sum + span, copy = rescale + span, turned = copy + (Sparsity.Block * Math.Max(headDim, valueDim));
             float* q = View.Q.At(batch, tile.Row, head * headDim);
             long row0 = ((long)owner * View.Tokens) + tile.Row;
-            if (tile.HasChoice)
-            {
-                Choose(tile, batch, keyHead, q, products, row0);
-            }
-
+            Choose(tile, batch, keyHead, q, turned + (Sparsity.Block * headDim), row0);
             tile.Sort();
             new Span<float>(max, tile.Count).Fill(float.MinValue);
             new Span<float>(sum, tile.Count).Clear();
             new Span<float>(o, tile.Count * valueDim).Clear();
-            for (long j = 0; j <= tile.Own; j++)
+            for (long j = 0; j <= tile.LastBlock; j++)
             {
                 int* queries = tile.Queries(j, out int count);
                 if (count == 0)
@@ -108,41 +105,23 @@ public sealed unsafe partial class CpuDevice
                     continue;
                 }
 
-                nint stride = View.Q.Stride;
-                float* these = BlockAttentionTile.Gather(q, ref stride, headDim, queries, count, rows);
-                long start = j * block, end = tile.End(j);
-                for (long k = start; k < end;)
-                {
-                    KeyRun run = View.Run(k, end);
-                    SmallGemm.NT(count, run.Count, headDim, these, stride, View.Keys(run, batch, keyHead), View.KeyStride(run), s + (k - start), columns, 0, turned, View.Scale);
-                    k += run.Count;
-                }
-
+                int keys = tile.Keys(j);
+                BlockAttentionTile.Gather(q, View.Q.Stride, headDim, queries, count, rows);
+                tile.Copy(j, batch, keyHead, false, copy);
+                tile.Scores(count, keys, headDim, rows, copy, s, columns, turned, View.Scale);
                 for (int i = 0; i < count; i++)
                 {
-                    int query = queries is null ? i : queries[i], seen = tile.Seen(j, query);
-                    float* si = s + (i * columns);
-                    new Span<float>(si + seen, columns - seen).Fill(float.NegativeInfinity);
-                    float largest = MathF.Max(max[query], Simd.Max(columns, si)), rescale = Simd.Exp(max[query] - largest);
-                    sum[query] = (sum[query] * rescale) + AttentionKernel.ExpSum(si, columns, largest);
-                    max[query] = largest;
-                    if (rescale != 1)
+                    int seen = tile.Seen(j, queries[i]);
+                    if (seen < columns)
                     {
-                        Simd.Scale(valueDim, rescale, o + (query * valueDim));
+                        new Span<float>(s + (i * columns) + seen, columns - seen).Fill(float.NegativeInfinity);
                     }
                 }
 
-                for (long k = start; k < end;)
-                {
-                    KeyRun run = View.Run(k, end);
-                    SmallGemm.NN(count, valueDim, run.Count, s + (k - start), columns, View.Values(run, batch, keyHead), View.ValueStride(run), part, valueDim, k == start ? 0 : 1);
-                    k += run.Count;
-                }
-
-                for (int i = 0; i < count; i++)
-                {
-                    Simd.Add(valueDim, part + (i * valueDim), o + ((queries is null ? i : queries[i]) * valueDim));
-                }
+                AttentionKernel.SoftmaxRows(s, columns, count, columns, queries, max, sum, rescale);
+                tile.Copy(j, batch, keyHead, true, copy);
+                SmallGemm.NN(count, valueDim, keys, s, columns, copy, valueDim, part, valueDim, 0);
+                AttentionKernel.AddRescaled(count, valueDim, part, queries, rescale, o);
             }
 
             for (int i = 0; i < tile.Count; i++)
@@ -159,21 +138,31 @@ public sealed unsafe partial class CpuDevice
 
         private readonly void Choose(in BlockAttentionTile tile, int batch, int keyHead, float* q, float* products, long row0)
         {
-            int candidates = (int)Sparsity.Candidates(tile.Own), chosen = Sparsity.Chosen;
-            float* best = products + (tile.Count * (nint)candidates);
-
-            // Dot products have the same bits however many queries there are: a cut of the sequence does not turn a choice that is nearly a tie.
-            SmallGemm.Dots(tile.Count, candidates, View.HeadDim, q, View.Q.Stride, Means.At(batch, Sparsity.Sinks, keyHead * View.HeadDim), Means.Stride, products, candidates, 0);
-            for (int i = 0; i < tile.Count; i++)
+            int chosen = Sparsity.Chosen;
+            for (int end, start = 0; start < tile.Count; start = end)
             {
-                int* of = tile.Chosen + (i * chosen);
-                TopK.Indices(products + (i * (nint)candidates), candidates, chosen, best, of);
-                for (int j = 0; j < chosen; j++)
+                long own = tile.Own(start);
+                end = (int)Math.Min(tile.Count, ((own + 1) * Sparsity.Block) - tile.First);
+                int candidates = (int)Sparsity.Candidates(own);
+                if (candidates == 0)
                 {
-                    of[j] += Sparsity.Sinks;
-                    if (Chosen is not null)
+                    continue;
+                }
+
+                // Dot products have the same bits however many queries there are: a cut of the sequence does not turn a choice that is nearly a tie.
+                float* best = products + ((end - start) * (nint)candidates);
+                SmallGemm.Dots(end - start, candidates, View.HeadDim, q + (start * View.Q.Stride), View.Q.Stride, Means.At(batch, Sparsity.Sinks, keyHead * View.HeadDim), Means.Stride, products, candidates, 0);
+                for (int i = start; i < end; i++)
+                {
+                    int* of = tile.Chosen + (i * chosen);
+                    TopK.Indices(products + ((i - start) * (nint)candidates), candidates, chosen, best, of);
+                    for (int j = 0; j < chosen; j++)
                     {
-                        Chosen[((row0 + i) * chosen) + j] = of[j];
+                        of[j] += Sparsity.Sinks;
+                        if (Chosen is not null)
+                        {
+                            Chosen[((row0 + i) * chosen) + j] = of[j];
+                        }
                     }
                 }
             }

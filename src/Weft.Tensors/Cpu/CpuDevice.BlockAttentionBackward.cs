@@ -42,7 +42,7 @@ public sealed unsafe partial class CpuDevice
     }
 
     /// <summary>
-    /// One key head of one sequence: the queries of its heads, a block at a time, and the blocks of keys that they saw. Probabilities are
+    /// One key head of one sequence: the queries of its heads, a tile at a time, and the blocks of keys that they saw. Probabilities are
     /// computed again from the log-sums. The item owns the gradients of its keys and values, and of its queries.
     /// </summary>
     private struct BlockBackwardJob : IJob
@@ -56,24 +56,23 @@ public sealed unsafe partial class CpuDevice
         public float* Scratch;
         public int* ScratchInts;
 
-        // Scores and their gradients, gathered rows of queries and of dy, a block of keys or values turned, gradients of gathered queries.
+        // By query: scores and their gradients, gathered rows of queries and of dy, their gradients, those of all queries, delta. A block of keys or values, and one turned.
         public static nint ScratchFloats(in AttentionView view, in BlockSparsity sparsity) =>
-            sparsity.Block * ((2 * (nint)BlockForwardJob.Columns(sparsity)) + (2 * view.HeadDim) + view.ValueDim + Math.Max(view.HeadDim, view.ValueDim));
+            (BlockAttentionTile.Span(sparsity) * (nint)((2 * BlockForwardJob.Columns(sparsity)) + (3 * view.HeadDim) + view.ValueDim + 1)) + (2 * (nint)sparsity.Block * Math.Max(view.HeadDim, view.ValueDim));
 
         public readonly void Run(int index, int worker)
         {
-            int batch = index / View.KeyHeads, keyHead = index % View.KeyHeads;
+            int batch = index / View.KeyHeads, keyHead = index % View.KeyHeads, span = BlockAttentionTile.Span(Sparsity);
             Clear(View, Dk, AddDk, batch, keyHead * View.HeadDim, View.HeadDim);
             Clear(View, Dv, AddDv, batch, keyHead * View.ValueDim, View.ValueDim);
-            Clear(View, Dq, AddDq, batch, keyHead * View.Group * View.HeadDim, View.Group * View.HeadDim);
             long pastPairs = 0;
             for (int head = keyHead * View.Group; head < (keyHead + 1) * View.Group; head++)
             {
-                for (long own = View.Position / Sparsity.Block; own * Sparsity.Block < View.End; own++)
+                for (long number = View.Position / span; number * span < View.End; number++)
                 {
-                    var tile = new BlockAttentionTile(View, Sparsity, own, ScratchInts + (worker * BlockAttentionTile.Ints(Sparsity, View.End)));
+                    var tile = new BlockAttentionTile(View, Sparsity, number, ScratchInts + (worker * BlockAttentionTile.Ints(Sparsity, View.End)));
                     long row0 = ((((long)batch * View.Heads) + head) * View.Tokens) + tile.Row;
-                    for (int i = 0; tile.HasChoice && i < tile.Count * Sparsity.Chosen; i++)
+                    for (int i = 0; i < tile.Count * Sparsity.Chosen && tile.LastBlock >= Sparsity.Budget; i++)
                     {
                         tile.Chosen[i] = (int)Chosen[(row0 * Sparsity.Chosen) + i];
                     }
@@ -88,13 +87,19 @@ public sealed unsafe partial class CpuDevice
 
         private readonly long Tile(in BlockAttentionTile tile, int batch, int head, float* logSums, float* scratch)
         {
-            int keyHead = head / View.Group, columns = BlockForwardJob.Columns(Sparsity);
+            int keyHead = head / View.Group, columns = BlockForwardJob.Columns(Sparsity), span = BlockAttentionTile.Span(Sparsity);
             (int headDim, int valueDim, int block) = (View.HeadDim, View.ValueDim, Sparsity.Block);
-            float* s = scratch, ds = s + (block * columns), rows = ds + (block * columns), dyRows = rows + (block * headDim);
-            float* part = dyRows + (block * valueDim), turned = part + (block * headDim);
+            float* s = scratch, ds = s + (span * (nint)columns), rows = ds + (span * (nint)columns), dyRows = rows + (span * (nint)headDim);
+            float* part = dyRows + (span * (nint)valueDim), dq = part + (span * (nint)headDim), delta = dq + (span * (nint)headDim), copy = delta + span, turned = copy + (block * Math.Max(headDim, valueDim));
             float* y = Y.At(batch, tile.Row, head * valueDim), q = View.Q.At(batch, tile.Row, head * headDim), dy = Dy.At(batch, tile.Row, head * valueDim);
             long pastPairs = 0;
-            for (long j = 0; j <= tile.Own; j++)
+            new Span<float>(dq, tile.Count * headDim).Clear();
+            for (int i = 0; i < tile.Count; i++)
+            {
+                delta[i] = Simd.Dot(valueDim, y + (i * Y.Stride), dy + (i * Dy.Stride));
+            }
+
+            for (long j = 0; j <= tile.LastBlock; j++)
             {
                 int* queries = tile.Queries(j, out int count);
                 if (count == 0)
@@ -102,25 +107,24 @@ public sealed unsafe partial class CpuDevice
                     continue;
                 }
 
-                (nint qStride, nint dyStride) = (View.Q.Stride, Dy.Stride);
-                float* qs = BlockAttentionTile.Gather(q, ref qStride, headDim, queries, count, rows), dys = BlockAttentionTile.Gather(dy, ref dyStride, valueDim, queries, count, dyRows);
-                long start = j * block, end = tile.End(j);
-                for (long k = start; k < end;)
-                {
-                    KeyRun run = View.Run(k, end);
-                    SmallGemm.NT(count, run.Count, headDim, qs, qStride, View.Keys(run, batch, keyHead), View.KeyStride(run), s + (k - start), columns, 0, turned, View.Scale);
-                    SmallGemm.NT(count, run.Count, valueDim, dys, dyStride, View.Values(run, batch, keyHead), View.ValueStride(run), ds + (k - start), columns, 0, turned);
-                    k += run.Count;
-                }
-
+                long start = j * block, end = start + tile.Keys(j);
+                int keys = tile.Keys(j);
+                BlockAttentionTile.Gather(q, View.Q.Stride, headDim, queries, count, rows);
+                BlockAttentionTile.Gather(dy, Dy.Stride, valueDim, queries, count, dyRows);
+                tile.Copy(j, batch, keyHead, true, copy);
+                tile.Scores(count, keys, valueDim, dyRows, copy, ds, columns, turned, 1);
+                tile.Copy(j, batch, keyHead, false, copy);
+                tile.Scores(count, keys, headDim, rows, copy, s, columns, turned, View.Scale);
+                AttentionKernel.ScoreGradients(s, columns, ds, columns, count, columns, queries, logSums, delta);
                 for (int i = 0; i < count; i++)
                 {
-                    int query = queries is null ? i : queries[i], seen = tile.Seen(j, query);
-                    float* si = s + (i * columns), di = ds + (i * columns);
-                    float delta = Simd.Dot(valueDim, y + (query * Y.Stride), dy + (query * Dy.Stride));
-                    AttentionKernel.ScoreGradients(si, di, columns, logSums[query], delta);
-                    new Span<float>(si + seen, columns - seen).Clear();
-                    new Span<float>(di + seen, columns - seen).Clear();
+                    int seen = tile.Seen(j, queries[i]);
+                    if (seen < columns)
+                    {
+                        new Span<float>(s + (i * columns) + seen, columns - seen).Clear();
+                        new Span<float>(ds + (i * columns) + seen, columns - seen).Clear();
+                    }
+
                     pastPairs += Math.Clamp(View.Position - start, 0, seen);
                 }
 
@@ -130,26 +134,30 @@ public sealed unsafe partial class CpuDevice
                     (TokenRows dk, TokenRows dv) = run.Past ? (DpastK, DpastV) : (Dk, Dv);
                     if (!dv.IsNull)
                     {
-                        SmallGemm.TN(run.Count, valueDim, count, s + (k - start), columns, dys, dyStride, dv.At(batch, run.Row, keyHead * valueDim), dv.Stride, 1);
+                        SmallGemm.TN(run.Count, valueDim, count, s + (k - start), columns, dyRows, valueDim, dv.At(batch, run.Row, keyHead * valueDim), dv.Stride, 1);
                     }
 
                     if (!dk.IsNull)
                     {
-                        SmallGemm.TN(run.Count, headDim, count, ds + (k - start), columns, qs, qStride, dk.At(batch, run.Row, keyHead * headDim), dk.Stride, 1, View.Scale);
-                    }
-
-                    if (!Dq.IsNull)
-                    {
-                        SmallGemm.NN(count, headDim, run.Count, ds + (k - start), columns, View.Keys(run, batch, keyHead), View.KeyStride(run), part, headDim, k == start ? 0 : 1, View.Scale);
+                        SmallGemm.TN(run.Count, headDim, count, ds + (k - start), columns, rows, headDim, dk.At(batch, run.Row, keyHead * headDim), dk.Stride, 1, View.Scale);
                     }
 
                     k += run.Count;
                 }
 
-                for (int i = 0; !Dq.IsNull && i < count; i++)
+                if (!Dq.IsNull)
                 {
-                    Simd.Add(headDim, part + (i * headDim), Dq.At(batch, tile.Row + (queries is null ? i : queries[i]), head * headDim));
+                    SmallGemm.NN(count, headDim, keys, ds, columns, copy, headDim, part, headDim, 0, View.Scale);
+                    for (int i = 0; i < count; i++)
+                    {
+                        Simd.Add(headDim, part + (i * headDim), dq + (queries[i] * headDim));
+                    }
                 }
+            }
+
+            if (!Dq.IsNull)
+            {
+                AttentionKernel.Put(tile.Count, headDim, dq, headDim, Dq.At(batch, tile.Row, head * headDim), Dq.Stride, AddDq);
             }
 
             return pastPairs;

@@ -11,8 +11,8 @@ public sealed unsafe partial class CpuDevice
     /// <inheritdoc/>
     public override IReadOnlyList<Ceiling> MeasureCeilings()
     {
-        // Four times the last cache, so that little of a round is left in it for the next.
-        long block = CacheBytes(2, 1 << 20) / 4, bytes = Math.Max(Math.Clamp(4 * CacheBytes(3, 32 << 20), 64L << 20, 512L << 20), block * Threads);
+        // Many times the last cache, so that little of a round is left in it for the next.
+        long block = CacheBytes(2, 1 << 20) / 4, bytes = Math.Max(Math.Clamp(16 * CacheBytes(3, 32 << 20), 64L << 20, 512L << 20), block * Threads);
         using var memory = new DeviceMemory(this, bytes / sizeof(float));
         using var sums = new DeviceMemory(this, Threads * CeilingJob.SumStride);
         var touch = new TouchJob { At = (byte*)memory.Address, Bytes = bytes };

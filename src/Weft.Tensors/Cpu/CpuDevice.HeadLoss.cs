@@ -9,6 +9,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void HeadLoss(Tensor x, Tensor head, Tokens targets, Tensor logits, Tensor sums, Tensor losses)
     {
+        using Timed timed = Measure([x, head, sums, losses]);
         int rows = x.Shape.Rows, vocabulary = head.Shape[0];
         CheckTargets(targets, vocabulary);
         for (int row = 0; row < rows; row += logits.Shape[0])
@@ -25,6 +26,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override void HeadLossBackward(Tensor x, Tensor head, Tokens targets, Tensor logits, Tensor sums, Tensor dlosses, GradTarget dx, GradTarget dhead)
     {
+        using Timed timed = Measure([x, head, sums, dlosses, dx, dhead]);
         int rows = x.Shape.Rows, vocabulary = head.Shape[0];
         bool kept = logits.Shape == new Shape(rows, vocabulary);
         for (int row = 0; row < rows; row += logits.Shape[0])

@@ -12,7 +12,7 @@ public sealed unsafe partial class CpuDevice
             return;
         }
 
-        int most = VerticalSlashTile.Most(pattern), tiles = (int)(((view.End - 1) / most) - (view.Position / most) + 1);
+        int span = VerticalSlashTile.Span(pattern), tiles = (int)(((view.End - 1) / span) - (view.Position / span) + 1);
         SlashForwardJob job = new()
         {
             View = view,
@@ -22,50 +22,16 @@ public sealed unsafe partial class CpuDevice
             Y = new TokenRows(y),
             LogSums = logSums is null ? null : logSums.Pointer,
             Scratch = Pool.Scratch(0, SlashForwardJob.ScratchFloats(view, pattern) * Pool.Workers),
-            ScratchInts = (int*)Pool.Scratch(0, VerticalSlashTile.Ints(pattern) * Pool.Workers, slot: 1),
+            ScratchInts = (int*)Pool.Scratch(0, (VerticalSlashTile.Ints(view, pattern) + 1) * Pool.Workers, slot: 1),
             Tiles = tiles,
+            Whole = VerticalSlashTile.Whole(view, pattern),
         };
+        job.Held = job.ScratchInts + (VerticalSlashTile.Ints(view, pattern) * Pool.Workers);
+        new Span<int>(job.Held, Pool.Workers).Fill(-1);
         Pool.Run(ref job, checked(view.Batch * view.Heads * tiles));
     }
 
-    internal override void VerticalSlashAttentionBackward(in AttentionOperands operands, in VerticalSlash pattern, Tensor choices, Tensor y, Tensor logSums, Tensor dy, in AttentionGradients gradients)
-    {
-        using Timed timed = Measure([Operand.Sparse(operands, pattern.Vertical + pattern.Slash), choices, y, logSums, dy, gradients.Q, gradients.K, gradients.V, gradients.LogForget]);
-        var view = new AttentionView(operands);
-        if (view.Tokens == 0)
-        {
-            return;
-        }
-
-        long* pastPairs = stackalloc long[1];
-        *pastPairs = 0;
-        SlashBackwardJob job = new()
-        {
-            View = view,
-            Pattern = pattern,
-            Choices = choices.Pointer,
-            ChoiceStride = choices.Shape.Count / view.Batch,
-            LogSums = logSums.Pointer,
-            PastPairs = pastPairs,
-            Y = new TokenRows(y),
-            Dy = new TokenRows(dy),
-            Dq = new TokenRows(gradients.Q.Tensor),
-            Dk = new TokenRows(gradients.K.Tensor),
-            Dv = new TokenRows(gradients.V.Tensor),
-            DpastK = new TokenRows(gradients.PastKeys),
-            DpastV = new TokenRows(gradients.PastValues),
-            AddDq = gradients.Q.Accumulate,
-            AddDk = gradients.K.Accumulate,
-            AddDv = gradients.V.Accumulate,
-            Scratch = Pool.Scratch(0, SlashBackwardJob.ScratchFloats(view, pattern) * Pool.Workers),
-            ScratchInts = (int*)Pool.Scratch(0, VerticalSlashTile.Ints(pattern) * Pool.Workers, slot: 1),
-        };
-        Pool.Run(ref job, view.Batch * view.KeyHeads);
-        long all = view.Batch * view.Heads * pattern.Pairs(view.Tokens, view.Position);
-        CountBackward(view.Options, 1, all, all - *pastPairs, gradients);
-    }
-
-    /// <summary>Some queries of one head, with the scores of all that they see side by side.</summary>
+    /// <summary>The queries of one head in a tile, a part at a time: the scores with all that they see side by side.</summary>
     private struct SlashForwardJob : IJob
     {
         public AttentionView View;
@@ -73,153 +39,96 @@ public sealed unsafe partial class CpuDevice
         public TokenRows Y;
         public float* Choices, LogSums, Scratch; // [B,tiles,H,vertical + slash]; [B,H,T] or null
         public long ChoiceStride;
-        public int* ScratchInts;
+        public int* ScratchInts, Held; // by worker: of which key head it holds a whole copy
         public int Tiles;
+        public bool Whole;
 
-        // Scores, the output, the columns' keys or values, and as much again, or as the diagonals take, for keys turned or copied.
-        public static nint ScratchFloats(in AttentionView view, in VerticalSlash pattern) =>
-            ((nint)VerticalSlashTile.Most(pattern) * (VerticalSlashTile.RowWidth(pattern) + view.ValueDim))
-            + (((nint)pattern.Vertical + Math.Max(pattern.Vertical, pattern.Slash)) * Math.Max(view.HeadDim, view.ValueDim));
-
-        public readonly void Run(int index, int worker)
-        {
-            int owner = index / Tiles, batch = owner / View.Heads, head = owner % View.Heads, most = VerticalSlashTile.Most(Pattern);
-            long first = Math.Max(View.Position, ((View.Position / most) + (index % Tiles)) * most);
-            var tile = new VerticalSlashTile(View, Pattern, batch, head, first, Choices + (batch * ChoiceStride), ScratchInts + (worker * VerticalSlashTile.Ints(Pattern)));
-            (int valueDim, nint width) = (View.ValueDim, tile.Width);
-            float* s = Scratch + (worker * ScratchFloats(View, Pattern)), o = s + (most * width), gathered = o + (most * valueDim), turned = gathered + (Pattern.Vertical * Math.Max(View.HeadDim, valueDim));
-            tile.Gather(false, gathered);
-            tile.Products(View.Q.At(batch, tile.Row, head * View.HeadDim), View.Q.Stride, false, gathered, turned, s, View.Scale);
-            tile.Mask(s);
-            tile.Gather(true, gathered);
-            for (int i = 0; i < tile.Count; i++)
-            {
-                float* si = s + (i * width);
-                float largest = Simd.Max(width, si), sum = AttentionKernel.ExpSum(si, (int)width, largest);
-                Simd.Scale(width, 1 / sum, si);
-                if (LogSums is not null)
-                {
-                    LogSums[((long)owner * View.Tokens) + tile.Row + i] = largest + MathF.Log(sum);
-                }
-            }
-
-            SmallGemm.NN(tile.Count, valueDim, tile.Existing, s, tile.Width, gathered, valueDim, o, valueDim, 0);
-            for (int i = 0; i < tile.Count; i++)
-            {
-                float* p = s + (i * width) + tile.SlashStart, oi = o + (i * valueDim);
-                for (int end, at = tile.FirstDiagonal(i); at < tile.DiagonalCount; at = end)
-                {
-                    end = tile.RunEnd(at);
-                    float* v = tile.Run(i, at, true, turned, out nint stride);
-                    SmallGemm.NN(1, valueDim, end - at, p + at, tile.Width, v, stride, oi, valueDim, 1);
-                }
-            }
-
-            AttentionKernel.Put(tile.Count, valueDim, o, valueDim, Y.At(batch, tile.Row, head * valueDim), Y.Stride, false);
-        }
-    }
-
-    /// <summary>One key head of one sequence: the queries of its heads in their order. The item owns the gradients of its keys and values, and of its queries.</summary>
-    private struct SlashBackwardJob : IJob
-    {
-        public AttentionView View;
-        public VerticalSlash Pattern;
-        public float* Choices, LogSums, Scratch;
-        public long ChoiceStride;
-        public TokenRows Y, Dy, Dq, Dk, Dv, DpastK, DpastV;
-        public bool AddDq, AddDk, AddDv;
-        public long* PastPairs; // gets the products with keys of the past
-        public int* ScratchInts;
-
-        // Scores and their gradients; gradients of queries; the columns' keys or values, or their gradients; and what turning and copying takes.
+        // Scores; queries and outputs, and of each query three numbers; the columns' keys and values, a part of those keys turned; a whole head's, or a group's bands.
         public static nint ScratchFloats(in AttentionView view, in VerticalSlash pattern)
         {
-            int dim = Math.Max(view.HeadDim, view.ValueDim);
-            return ((nint)VerticalSlashTile.Most(pattern) * ((2 * VerticalSlashTile.RowWidth(pattern)) + view.HeadDim)) + (((nint)pattern.Vertical + Math.Max(pattern.Vertical, pattern.Slash)) * dim);
+            nint part = VerticalSlashTile.Part(pattern), headDim = HeadRows.Width(view.HeadDim), valueDim = HeadRows.Width(view.ValueDim);
+            return (part * (VerticalSlashTile.RowWidth(pattern) + headDim + valueDim + 3)) + (pattern.Vertical * (headDim + valueDim)) + (Tile * headDim)
+                + (VerticalSlashTile.Whole(view, pattern) ? VerticalSlashTile.WholeRows(view) * (headDim + valueDim) : SlashKernel.Diagonals * part * Math.Max(headDim, valueDim));
         }
 
         public readonly void Run(int index, int worker)
         {
-            int batch = index / View.KeyHeads, keyHead = index % View.KeyHeads;
-            Clear(View, Dk, AddDk, batch, keyHead * View.HeadDim, View.HeadDim);
-            Clear(View, Dv, AddDv, batch, keyHead * View.ValueDim, View.ValueDim);
-            Clear(View, Dq, AddDq, batch, keyHead * View.Group * View.HeadDim, View.Group * View.HeadDim);
-            long pastPairs = 0;
-            for (int head = keyHead * View.Group; head < (keyHead + 1) * View.Group; head++)
+            int owner = index / Tiles, batch = owner / View.Heads, head = owner % View.Heads, span = VerticalSlashTile.Span(Pattern), part = VerticalSlashTile.Part(Pattern);
+            long first = Math.Max(View.Position, ((View.Position / span) + (index % Tiles)) * span);
+            var tile = new VerticalSlashTile(View, Pattern, batch, head, first, Choices + (batch * ChoiceStride), ScratchInts + (worker * VerticalSlashTile.Ints(View, Pattern)));
+            int qWidth = HeadRows.Width(View.HeadDim), vWidth = HeadRows.Width(View.ValueDim);
+            float* s = Scratch + (worker * ScratchFloats(View, Pattern)), q = s + (part * (nint)tile.Width), o = q + (part * qWidth), max = o + (part * vWidth), sum = max + part, rescale = sum + part;
+            float* keys = rescale + part, values = keys + (Pattern.Vertical * (nint)qWidth), turned = values + (Pattern.Vertical * (nint)vWidth), bands = turned + (Tile * qWidth);
+            int* rows = stackalloc int[SlashKernel.Diagonals];
+            tile.Gather(false, keys);
+            tile.Gather(true, values);
+            float* allValues = bands + (VerticalSlashTile.WholeRows(View) * qWidth);
+            int keyHead = (batch * View.KeyHeads) + (head / View.Group);
+            if (Whole && Held[worker] != keyHead)
             {
-                for (long first = View.Position; first < View.End; first = VerticalSlashTile.End(View, Pattern, first))
+                var rowsOf = new HeadRows(View, batch, head / View.Group);
+                rowsOf.Read(VerticalSlashTile.WholeStart, View.End, false, bands);
+                rowsOf.Read(VerticalSlashTile.WholeStart, View.End, true, allValues);
+                Held[worker] = keyHead;
+            }
+
+            for (long end, start = tile.First; start < tile.End; start = end)
+            {
+                end = tile.PartEnd(start);
+                int count = (int)(end - start), row = (int)(start - View.Position), firstGroup = tile.FirstGroup(start, count);
+                HeadRows.Copy(count, View.HeadDim, View.Q.At(batch, row, head * View.HeadDim), View.Q.Stride, q);
+                Simd.Scale(count * qWidth, View.Scale, q);
+                tile.Mask(start, count, s);
+                for (int c = 0; c < tile.ColumnCount; c += Tile)
                 {
-                    var tile = new VerticalSlashTile(View, Pattern, batch, head, first, Choices + (batch * ChoiceStride), ScratchInts + (worker * VerticalSlashTile.Ints(Pattern)));
-                    Tile(tile, batch, head, Scratch + (worker * ScratchFloats(View, Pattern)));
-                    pastPairs += tile.PastPairs();
+                    SmallGemm.NT(count, Math.Min(Tile, tile.ColumnCount - c), qWidth, q, qWidth, keys + (c * (nint)qWidth), qWidth, s + c, tile.Width, 1, turned);
                 }
-            }
 
-            Interlocked.Add(ref *PastPairs, pastPairs);
-        }
-
-        private readonly void Tile(in VerticalSlashTile tile, int batch, int head, float* scratch)
-        {
-            (int headDim, int valueDim, nint width, int keyHead) = (View.HeadDim, View.ValueDim, tile.Width, head / View.Group);
-            int most = VerticalSlashTile.Most(Pattern), columns = tile.Existing;
-            float* s = scratch, ds = s + (most * width), dq = ds + (most * width), gathered = dq + (most * headDim), turned = gathered + (Pattern.Vertical * Math.Max(headDim, valueDim));
-            float* q = View.Q.At(batch, tile.Row, head * headDim), dy = Dy.At(batch, tile.Row, head * valueDim);
-            (nint qStride, nint dyStride) = (View.Q.Stride, Dy.Stride);
-            tile.Gather(false, gathered);
-            tile.Products(q, qStride, false, gathered, turned, s, View.Scale);
-            tile.Mask(s);
-            tile.Gather(true, gathered);
-            new Span<float>(ds, checked((int)(tile.Count * width))).Clear();
-            tile.Products(dy, dyStride, true, gathered, turned, ds, 1);
-            for (int i = 0; i < tile.Count; i++)
-            {
-                float delta = Simd.Dot(valueDim, Y.At(batch, tile.Row + i, head * valueDim), dy + (i * dyStride));
-                float logSum = LogSums[((((long)batch * View.Heads) + head) * View.Tokens) + tile.Row + i];
-                AttentionKernel.ScoreGradients(s + (i * width), ds + (i * width), (int)width, logSum, delta);
-            }
-
-            if (!Dv.IsNull || !DpastV.IsNull)
-            {
-                SmallGemm.TN(columns, valueDim, tile.Count, s, tile.Width, dy, dyStride, gathered, valueDim, 0);
-                tile.Scatter(gathered, valueDim, Dv, DpastV);
-            }
-
-            if (!Dk.IsNull || !DpastK.IsNull)
-            {
-                SmallGemm.TN(columns, headDim, tile.Count, ds, tile.Width, q, qStride, gathered, headDim, 0, View.Scale);
-                tile.Scatter(gathered, headDim, Dk, DpastK);
-            }
-
-            tile.Gather(false, gathered);
-            SmallGemm.NN(tile.Count, headDim, columns, ds, tile.Width, gathered, headDim, dq, headDim, 0, View.Scale);
-            for (int i = 0; i < tile.Count; i++)
-            {
-                float* p = s + (i * width) + tile.SlashStart, d = ds + (i * width) + tile.SlashStart;
-                for (int end, at = tile.FirstDiagonal(i); at < tile.DiagonalCount; at = end)
+                for (int group = firstGroup; group < tile.Groups; group++)
                 {
-                    end = tile.RunEnd(at);
-                    float* keys = tile.Run(i, at, false, turned, out nint stride);
-                    SmallGemm.NN(1, headDim, end - at, d + at, tile.Width, keys, stride, dq + (i * headDim), headDim, 1, View.Scale);
-                    for (int j = at; j < end; j++)
-                    {
-                        float* dv = tile.Target(i, j, Dv, DpastV, valueDim), dk = tile.Target(i, j, Dk, DpastK, headDim);
-                        if (dv is not null)
-                        {
-                            Simd.Axpy(valueDim, p[j], dy + (i * dyStride), dv);
-                        }
+                    Bands(tile, group, start, count, rows, false, bands);
+                    SlashKernel.Dots(count, qWidth, q, bands, rows, s + tile.SlashStart + (group * SlashKernel.Diagonals), tile.Width);
+                }
 
-                        if (dk is not null)
-                        {
-                            Simd.Axpy(headDim, View.Scale * d[j], q + (i * qStride), dk);
-                        }
+                new Span<float>(max, count).Fill(float.MinValue);
+                new Span<float>(sum, count).Clear();
+                AttentionKernel.SoftmaxRows(s, tile.Width, count, tile.Width, null, max, sum, rescale);
+                new Span<float>(o, count * vWidth).Clear();
+                for (int c = 0; c < tile.ColumnCount; c += Tile)
+                {
+                    SmallGemm.NN(count, vWidth, Math.Min(Tile, tile.ColumnCount - c), s + c, tile.Width, values + (c * (nint)vWidth), vWidth, o, vWidth, 1);
+                }
+
+                for (int group = firstGroup; group < tile.Groups; group++)
+                {
+                    float* v = Whole ? allValues : bands;
+                    Bands(tile, group, start, count, rows, true, v);
+                    SlashKernel.AddRows(count, vWidth, s + tile.SlashStart + (group * SlashKernel.Diagonals), tile.Width, v, rows, o);
+                }
+
+                for (int i = 0; i < count; i++)
+                {
+                    Simd.Scale(View.ValueDim, 1 / sum[i], o + (i * vWidth));
+                    if (LogSums is not null)
+                    {
+                        LogSums[((long)owner * View.Tokens) + row + i] = max[i] + MathF.Log(sum[i]);
                     }
                 }
+
+                AttentionKernel.Put(count, View.ValueDim, o, vWidth, Y.At(batch, row, head * View.ValueDim), Y.Stride, false);
+            }
+        }
+
+        private readonly void Bands(in VerticalSlashTile tile, int group, long start, int count, int* rows, bool values, float* bands)
+        {
+            if (Whole)
+            {
+                tile.WholeBands(group, start, rows);
+                return;
             }
 
-            for (int i = 0; !Dq.IsNull && i < tile.Count; i++)
-            {
-                Simd.Add(headDim, dq + (i * headDim), Dq.At(batch, tile.Row + i, head * headDim));
-            }
+            tile.Bands(group, count, rows);
+            tile.GatherBands(group, start, count, rows, values, bands);
         }
     }
 }

@@ -71,7 +71,24 @@ public sealed unsafe partial class CpuDevice : Device
     internal long MemoryLimit { get; set; } = long.MaxValue;
 
     /// <inheritdoc/>
-    protected internal override nint AllocateMemory(long bytes) => (nint)NativeMemory.AlignedAlloc(checked((nuint)bytes), 64);
+    protected internal override nint AllocateMemory(long bytes)
+    {
+        // Large pages where the system gives them: prefetching stops at the end of a page, and each page is looked up.
+        bool isLarge = bytes >= 2 * (long)LargePage && OperatingSystem.IsLinux();
+        void* memory = NativeMemory.AlignedAlloc(checked((nuint)bytes), isLarge ? LargePage : 64);
+        if (isLarge)
+        {
+            const int hugePages = 14;
+            _ = Advise(memory, (nuint)bytes, hugePages); // advice: it may be refused
+        }
+
+        return (nint)memory;
+    }
+
+    private const nuint LargePage = 2 << 20;
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(void* address, nuint length, int advice);
 
     /// <inheritdoc/>
     protected internal override void FreeMemory(nint address) => NativeMemory.AlignedFree((void*)address);

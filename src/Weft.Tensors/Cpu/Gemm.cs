@@ -14,23 +14,26 @@ namespace Weft.Tensors.Cpu;
 /// </summary>
 internal static unsafe class Gemm
 {
-    /// <summary>Depth of a packed block: a panel of B (k x 2 vectors) then stays in the first-level cache.</summary>
-    private const int MaxDepth = 256;
+    /// <summary>Depth of a packed block: a row panel of A (14 x depth) then stays in the first-level cache while panels of B stream past it.</summary>
+    private const int MaxDepth = 512;
 
     /// <summary>Floats of a cache line.</summary>
     private const int Line = 16;
 
     /// <summary>Floats of op(B) packed at a time.</summary>
-    private const int PackedB = 2 << 20;
+    private const int PackedB = 4 << 20;
 
-    /// <summary>Row panels of op(A) a task packs at most: with depth 256 a third of a megabyte, for the second-level cache.</summary>
-    private const int MaxPanels = 24;
+    /// <summary>Row panels of op(A) a task packs at most (0.7 MB), and column panels of op(B) it takes past all of them at a time (0.25 MB).</summary>
+    private const int MaxPanels = 24, BlockPanels = 4;
 
     /// <summary>Column panels one task packs, and rows of k it takes at a time from a matrix stored by rows of k: long runs of memory, few pages.</summary>
     private const int PackPanels = 8, PackRows = 32;
 
     /// <summary>A C of at most this many floats (2 MB) may have k split, into at most <see cref="MaxSplits"/> ranges.</summary>
     private const int SmallC = 512 << 10, MaxSplits = 16;
+
+    /// <summary>Up to this many rows of C packing B costs more than it gains: with B stored by its columns, and with B stored by rows of k.</summary>
+    private const int FewRowsOfDots = 32, FewRows = 16;
 
     /// <summary>Up to this many multiplications a product stays on the calling thread, unpacked.</summary>
     private const long SmallWork = 32 * 32 * 32;
@@ -50,8 +53,13 @@ internal static unsafe class Gemm
         if (m == 0 || n == 0)
             return;
         var args = new Args { TransA = transA, TransB = transB, M = m, N = n, K = k, A = a, Lda = lda, B = b, Ldb = ldb, C = c, Ldc = ldc, Bias = bias, Beta = beta };
-        bool narrow = m <= SmallGemm.DotRows || (n <= SmallGemm.DotRows && transB) || (long)m * n * k <= SmallWork;
-        if (narrow && !(transA && transB))
+        bool narrow = (transA, transB) switch
+        {
+            (false, true) => args.ByDots,
+            (false, false) => m <= FewRows,
+            _ => m <= SmallGemm.DotRows,
+        };
+        if ((narrow || (long)m * n * k <= SmallWork) && !(transA && transB))
             RunUnpacked(pool, ref args);
         else if (Isa.Vector512)
             RunPacked<Simd512, Vector512<float>>(pool, ref args, GemmKernel.MaxRows);
@@ -69,6 +77,9 @@ internal static unsafe class Gemm
         public nint Lda, Ldb, Ldc;
         public float Beta;
 
+        /// <summary>Whether a product with B stored by its columns sums along them, as many lanes as a vector has at a time, and moves nothing.</summary>
+        public readonly bool ByDots => TransB && (M <= FewRowsOfDots || N <= SmallGemm.DotRows);
+
         /// <summary>Element (i, p) of op(A).</summary>
         public readonly float* AtA(int i, int p) => A + (TransA ? p * Lda + i : i * Lda + p);
 
@@ -85,7 +96,7 @@ internal static unsafe class Gemm
         int side = cutRows ? args.M : args.N;
         int tasks = (int)Math.Clamp((long)args.M * args.N * args.K >> 16, 1, pool.Workers * 4);
         int step = ((side + tasks - 1) / tasks + 63) & ~63;
-        float* scratch = args.TransB && Math.Min(args.M, args.N) > SmallGemm.DotRows
+        float* scratch = args.TransB && !args.ByDots
             ? pool.Scratch(pool.CurrentWorker, (nint)args.N * args.K, WorkerPool.GemmSlotA) // little work, so one task
             : null;
         var job = new UnpackedJob { Args = args, CutRows = cutRows, Step = step, Scratch = scratch };
@@ -106,7 +117,7 @@ internal static unsafe class Gemm
             float* a = Args.AtA(i, 0);
             float* b = Args.AtB(0, j);
             float* c = Args.C + i * Args.Ldc + j;
-            if (Args.TransB && Scratch != null)
+            if (Args.TransB && !Args.ByDots)
                 SmallGemm.NT(m, n, Args.K, a, Args.Lda, b, Args.Ldb, c, Args.Ldc, Args.Beta, Scratch);
             else if (Args.TransB)
                 SmallGemm.Dots(m, n, Args.K, a, Args.Lda, b, Args.Ldb, c, Args.Ldc, Args.Beta);
@@ -162,20 +173,21 @@ internal static unsafe class Gemm
             RowPanels = (args.M + maxRows - 1) / maxRows,
             ColPanels = (args.N + width - 1) / width,
         };
-        int wanted = pool.Workers == 1 ? 1 : 4 * pool.Workers;
+        int workers = pool.Workers, wanted = workers == 1 ? 1 : 4 * workers;
 
         // A long sum over k into a small C, a weight's gradient: tasks own ranges of k. How many follows from the shape alone. Products
         // with A as it lies are not split: a row of C then has the same bits whatever the number of rows beside it.
-        int splits = args.TransA && (long)args.M * args.N <= SmallC ? Math.Min(MaxSplits, chunks / 4) : 1;
+        int splits = args.TransA && (long)args.M * args.N <= SmallC ? Math.Min(MaxSplits, chunks / 2) : 1;
         if (splits > 1)
         {
             RunSplit<S, V>(pool, ref plan, splits, wanted);
             return;
         }
 
-        // Enough tasks to balance the workers, of at least 4 panels; columns are cut only when rows are few, since each cut packs A again.
+        // Enough tasks to balance the workers, as many for each, of at least 4 panels; columns are cut only when rows are few, since each cut
+        // packs A again.
         int panelsPerTask = Math.Clamp(plan.RowPanels / wanted, 4, MaxPanels);
-        plan.RowTasks = (plan.RowPanels + panelsPerTask - 1) / panelsPerTask;
+        plan.RowTasks = Math.Min(plan.RowPanels, (plan.RowPanels + (panelsPerTask * workers) - 1) / (panelsPerTask * workers) * workers);
         plan.ColTasks = Math.Clamp((wanted + plan.RowTasks - 1) / plan.RowTasks, 1, Math.Max(1, plan.ColPanels / 4));
         int taskRows = (plan.RowPanels + plan.RowTasks - 1) / plan.RowTasks * maxRows;
         plan.ScratchA = pool.ScratchTable((nint)taskRows * plan.Depth, WorkerPool.GemmSlotA);
@@ -336,7 +348,7 @@ internal static unsafe class Gemm
                 float* source = plan.Args.AtB(chunk * plan.Depth + p, j);
                 float* to = target + ((nint)(panel - j0) * plan.Depth + p) * plan.Width;
                 if (plan.Args.TransB)
-                    SimdTranspose.Run(cols, h, source, plan.Args.Ldb, to, plan.Width);
+                    Turn(cols, h, source, plan.Args.Ldb, to, plan.Width, panel + 1 < j1);
                 else
                     CopyNarrow<S, V>(h, cols, source, plan.Args.Ldb, to, plan.Width);
             }
@@ -358,37 +370,67 @@ internal static unsafe class Gemm
                 if (plan.Args.TransA)
                     CopyNarrow<S, V>(h, rows, source, plan.Args.Lda, to, rows);
                 else
-                    SimdTranspose.Run(rows, h, source, plan.Args.Lda, to, rows);
+                    Turn(rows, h, source, plan.Args.Lda, to, rows, panel + 1 < i1);
             }
         }
     }
 
-    /// <summary>Runs the kernel over row panels [i0, i1) and column panels [j0, j1) of one chunk: C (+)= A B, starting from the bias or zeros if first.</summary>
+    /// <summary>Transposes a panel; asks for the rows of the one after it meanwhile, since many short runs of memory defeat the machine's own prefetching.</summary>
+    private static void Turn(int rows, int cols, float* source, nint lds, float* target, nint ldt, bool another)
+    {
+        for (int p = 0; p < cols; p += Line)
+        {
+            if (another && Sse.IsSupported)
+            {
+                for (int r = rows; r < 2 * rows; r++)
+                    Sse.Prefetch1(source + r * lds + p);
+            }
+            SimdTranspose.Run(rows, Math.Min(Line, cols - p), source + p, lds, target + p * ldt, ldt);
+        }
+    }
+
+    /// <summary>
+    /// Runs the kernel over row panels [i0, i1) and column panels [j0, j1) of one chunk: C (+)= A B, starting from the bias or zeros if first.
+    /// A row panel stays in the first-level cache while a block of column panels, which stays in the second-level cache, passes it.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Multiply<S, V>(in Plan plan, int chunk, int i0, int i1, float* packedA, int j0, int j1, float* packedB,
         float* c, nint ldc, bool first, float* bias) where S : struct, ISimd<V> where V : unmanaged
     {
         int depth = plan.DepthOf(chunk);
-        for (int panel = j0; panel < j1; panel++)
+        for (int block = j0; block < j1; block += BlockPanels)
         {
-            int j = panel * plan.Width, cols = Math.Min(plan.Width, plan.Args.N - j);
+            int end = Math.Min(j1, block + BlockPanels);
             float* a = packedA;
             for (int rowPanel = i0; rowPanel < i1; rowPanel++)
             {
                 int i = plan.RowOf(rowPanel), rows = plan.RowOf(rowPanel + 1) - i;
-                float* ci = c + i * ldc + j;
-                if (Sse.IsSupported) // C is wanted after the whole of k: ask for it before
+                for (int panel = block; panel < end; panel++)
                 {
-                    for (int r = 0; r < rows; r++)
-                        for (int l = 0; l < cols; l += Line)
-                            Sse.Prefetch0(ci + r * ldc + l);
+                    int j = panel * plan.Width, cols = Math.Min(plan.Width, plan.Args.N - j);
+                    float* ci = c + i * ldc + j;
+                    Ask(rows, cols, ci, ldc);
+                    float* b = packedB + (nint)(panel - j0) * plan.Depth * plan.Width;
+                    float* init = !first ? ci : bias != null ? bias + j : SmallGemm.Zeros;
+                    SmallGemm.Panel<S, V, ByColumns>(rows, cols, depth, a, rows, b, plan.Width, ci, ldc, init, first ? 0 : ldc, 1);
                 }
-                float* init = !first ? ci : bias != null ? bias + j : SmallGemm.Zeros;
-                SmallGemm.Panel<S, V, ByColumns>(rows, cols, depth, a, rows, packedB, plan.Width, ci, ldc, init, first ? 0 : ldc, 1);
                 a += (nint)rows * depth;
             }
-            packedB += (nint)plan.Depth * plan.Width;
         }
+    }
+
+    /// <summary>
+    /// Asks for a block of C, which is wanted after the whole of k. It goes to the second-level cache: rows that lie a multiple of 4 KB apart
+    /// would push each other, and the panel of A, out of the first.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Ask(int rows, int cols, float* c, nint ldc)
+    {
+        if (!Sse.IsSupported)
+            return;
+        for (int r = 0; r < rows; r++)
+            for (int l = 0; l < cols; l += Line)
+                Sse.Prefetch1(c + r * ldc + l);
     }
 
     /// <summary>Copies rows of at most two vectors' width.</summary>

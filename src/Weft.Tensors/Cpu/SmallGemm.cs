@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Weft.Tensors.Cpu;
 
@@ -106,28 +107,38 @@ internal static unsafe class SmallGemm
     private static void Dots<S, V>(int m, int n, int k, float* a, nint lda, float* b, nint ldb, float* c, nint ldc, float beta, float alpha)
         where S : struct, ISimd<V> where V : unmanaged
     {
+        int groups = (m + 3) / 4;
         for (int j = 0; j < n; j += 4)
         {
             int cols = Math.Min(4, n - j);
-            for (int i = 0; i < m; i += 4)
+            for (int g = 0; g < groups; g++)
             {
+                // Groups of nearly equal height. While B comes from memory for the first, the machine's own prefetching stops at each change
+                // of rows: so each group asks for its share of the next rows of B.
+                int i = (int)((long)m * g / groups), rows = (int)((long)m * (g + 1) / groups) - i;
+                int share = 4 * g / groups, asked = groups == 1 || j + 8 > n ? 0 : (4 * (g + 1) / groups) - share;
                 float* ai = a + i * lda;
                 float* bj = b + j * ldb;
                 float* ci = c + i * ldc + j;
-                switch (Math.Min(4, m - i))
+                float* next = bj + (4 + share) * ldb;
+                switch (rows)
                 {
-                    case 1: DotBlock<S, V, Rows1>(cols, k, ai, lda, bj, ldb, ci, ldc, beta, alpha); break;
-                    case 2: DotBlock<S, V, Rows2>(cols, k, ai, lda, bj, ldb, ci, ldc, beta, alpha); break;
-                    case 3: DotBlock<S, V, Rows3>(cols, k, ai, lda, bj, ldb, ci, ldc, beta, alpha); break;
-                    case 4: DotBlock<S, V, Rows4>(cols, k, ai, lda, bj, ldb, ci, ldc, beta, alpha); break;
+                    case 1: DotBlock<S, V, Rows1>(cols, k, ai, lda, bj, ldb, ci, ldc, beta, alpha, next, asked); break;
+                    case 2: DotBlock<S, V, Rows2>(cols, k, ai, lda, bj, ldb, ci, ldc, beta, alpha, next, asked); break;
+                    case 3: DotBlock<S, V, Rows3>(cols, k, ai, lda, bj, ldb, ci, ldc, beta, alpha, next, asked); break;
+                    case 4: DotBlock<S, V, Rows4>(cols, k, ai, lda, bj, ldb, ci, ldc, beta, alpha, next, asked); break;
                 }
             }
         }
     }
 
-    /// <summary>R rows of A by up to 4 rows of B (a missing one repeats the last, and its sums are dropped), one vector sum an element.</summary>
+    /// <summary>
+    /// R rows of A by up to 4 rows of B (a missing one repeats the last, and its sums are dropped), one vector sum an element. Asks for up to
+    /// two rows of B that are wanted next.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void DotBlock<S, V, R>(int cols, int k, float* a, nint lda, float* b, nint ldb, float* c, nint ldc, float beta, float alpha)
+    private static void DotBlock<S, V, R>(int cols, int k, float* a, nint lda, float* b, nint ldb, float* c, nint ldc, float beta, float alpha,
+        float* next, int asked)
         where S : struct, ISimd<V> where V : unmanaged where R : struct, IRows
     {
         float* b1 = b + Math.Min(1, cols - 1) * ldb;
@@ -143,6 +154,11 @@ internal static unsafe class SmallGemm
         nint p = 0;
         for (; p <= k - S.Count; p += S.Count)
         {
+            if (asked > 0 && Sse.IsSupported)
+            {
+                Sse.Prefetch0(next + p);
+                if (asked > 1) Sse.Prefetch0(next + ldb + p);
+            }
             V y0 = S.Load(b + p), y1 = S.Load(b1 + p), y2 = S.Load(b2 + p), y3 = S.Load(b3 + p);
             V x = S.Load(a + p);
             s00 = S.Fma(x, y0, s00); s01 = S.Fma(x, y1, s01); s02 = S.Fma(x, y2, s02); s03 = S.Fma(x, y3, s03);

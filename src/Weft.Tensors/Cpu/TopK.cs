@@ -9,24 +9,53 @@ internal static unsafe class TopK
     /// </summary>
     public static void Indices(float* values, int n, int k, float* best, int* indices)
     {
-        int count = 0;
-        for (int i = 0; i < n && k > 0; i++)
+        if (k == 0)
         {
-            float value = values[i];
-            if (count == k && !(value > best[k - 1]))
-            {
-                continue;
-            }
-
-            int at = count < k ? count++ : k - 1;
-            for (; at > 0 && value > best[at - 1]; at--)
-            {
-                (best[at], indices[at]) = (best[at - 1], indices[at - 1]);
-            }
-
-            (best[at], indices[at]) = (value, i);
+            return;
         }
 
-        new Span<int>(indices, k).Sort();
+        // A heap of the largest so far, the least of them on top.
+        new ReadOnlySpan<float>(values, k).CopyTo(new Span<float>(best, k));
+        for (int i = (k / 2) - 1; i >= 0; i--)
+        {
+            Sink(best, k, i, best[i]);
+        }
+
+        for (int i = k; i < n; i++)
+        {
+            if (values[i] > best[0])
+            {
+                Sink(best, k, 0, values[i]);
+            }
+        }
+
+        float least = best[0];
+        int equal = new ReadOnlySpan<float>(best, k).Count(least), count = 0;
+        for (int i = 0; count < k; i++)
+        {
+            // The last part matters where values are not numbers: there are k indices even then.
+            if (values[i] > least || (values[i] == least && equal-- > 0) || n - i <= k - count)
+            {
+                indices[count++] = i;
+            }
+        }
+    }
+
+    // Puts a value in the place of heap[i] and lets it sink below all smaller ones.
+    private static void Sink(float* heap, int count, int i, float value)
+    {
+        for (int child = (2 * i) + 1; child < count; child = (2 * i) + 1)
+        {
+            child += child + 1 < count && heap[child + 1] < heap[child] ? 1 : 0;
+            if (!(heap[child] < value))
+            {
+                break;
+            }
+
+            heap[i] = heap[child];
+            i = child;
+        }
+
+        heap[i] = value;
     }
 }

@@ -1,16 +1,24 @@
+using System.Numerics;
+
 namespace Weft.Tensors.Cpu;
 
 /// <summary>
-/// Up to 64 queries of one head in one tile, and the keys that they see. A query's row of products holds those with the columns, then - from
-/// <see cref="SlashStart"/> on - those with the keys on the diagonals, in the order of positions; each part fills up whole vectors.
+/// Queries of one head for which the same choice holds, and the keys that they see. They are taken in parts of up to 64, whose matrix of products
+/// holds in a query's row those with the columns, then - from <see cref="SlashStart"/> on - those with the keys on the diagonals, in the
+/// order of positions; each of the two fills up whole groups of 16. Rows of queries, keys and values are <see cref="HeadRows"/>.
 /// </summary>
 internal readonly unsafe struct VerticalSlashTile
 {
+    private const int Most = 64;          // the queries of a part
+    private const int MostOfTile = 1024;  // of a tile: an item of work
+
     private readonly AttentionView view;
-    private readonly int batch, keyHead;
-    private readonly int* columns;   // ascending
-    private readonly int* distances; // of the diagonals, descending: their keys ascend
-    private readonly int* runEnds;   // by diagonal: where the neighbours end that begin with it
+    private readonly HeadRows keyHead;
+    private readonly int part;
+    private readonly ulong* isDistance; // a bit each: whether the distance is that of a diagonal
+    private readonly int* ranks;        // by word of those: the diagonals of smaller distances
+    private readonly int* columns;      // ascending
+    private readonly int* distances;    // of the diagonals, descending: their keys ascend
 
     /// <param name="view">The operands.</param>
     /// <param name="pattern">The sizes.</param>
@@ -21,216 +29,226 @@ internal readonly unsafe struct VerticalSlashTile
     /// <param name="memory">Room for <see cref="Ints"/>.</param>
     public VerticalSlashTile(in AttentionView view, in VerticalSlash pattern, int batch, int head, long first, float* choices, int* memory)
     {
-        (this.view, this.batch, keyHead, First) = (view, batch, head / view.Group, first);
+        (this.view, keyHead, First, End) = (view, new HeadRows(view, batch, head / view.Group), first, Math.Min(view.End, ((first / Span(pattern)) + 1) * Span(pattern)));
         long tile = first / pattern.Tile, start = tile * pattern.Tile;
-        Count = (int)(End(view, pattern, first) - first);
-        Row = (int)(first - view.Position);
-        (ColumnCount, DiagonalCount, SlashStart, Width) = (pattern.Columns(start), pattern.Diagonals(start), Up(pattern.Vertical), RowWidth(pattern));
-        columns = memory;
+        part = Math.Min(Most, pattern.Tile);
+        (DiagonalCount, SlashStart, Width) = (pattern.Diagonals(start), HeadRows.Width(pattern.Vertical), RowWidth(pattern));
+        int words = Words(view, pattern);
+        isDistance = (ulong*)memory;
+        ranks = memory + (2 * words);
+        columns = ranks + words;
         distances = columns + pattern.Vertical;
-        runEnds = distances + pattern.Slash;
 
         // A choice may come from a saved state: whatever it holds, it stays within the tokens, in order.
         int last = (int)Math.Max(start - 1, Math.Max(pattern.Vertical, pattern.Slash) * (start == 0 ? 1L : 0L));
         float* choice = choices + (((tile - (view.Position / pattern.Tile)) * view.Heads) + head) * (pattern.Vertical + pattern.Slash);
+        ColumnCount = pattern.Columns(start);
         for (int i = 0; i < ColumnCount; i++)
         {
             columns[i] = Math.Clamp((int)choice[i], i == 0 ? 0 : columns[i - 1], last);
         }
 
+        while (ColumnCount > 0 && columns[ColumnCount - 1] >= view.End)
+        {
+            ColumnCount--; // in the first tile some may lie behind the sequence's end
+        }
+
+        new Span<ulong>(isDistance, words).Clear();
         for (int i = DiagonalCount - 1; i >= 0; i--)
         {
             distances[i] = Math.Clamp((int)choice[pattern.Vertical + DiagonalCount - 1 - i], i + 1 == DiagonalCount ? 0 : distances[i + 1], last);
-            runEnds[i] = i + 1 < DiagonalCount && distances[i + 1] == distances[i] - 1 ? runEnds[i + 1] : i + 1;
+            isDistance[distances[i] / 64] |= 1UL << distances[i];
+        }
+
+        for (int i = 0, rank = 0; i < words; i++)
+        {
+            ranks[i] = rank;
+            rank += BitOperations.PopCount(isDistance[i]);
         }
     }
 
-    /// <summary>The first query's position and row, and how many queries there are.</summary>
-    public readonly long First;
-    public readonly int Row, Count, ColumnCount, DiagonalCount, SlashStart, Width;
+    /// <summary>The first query's position, and the end.</summary>
+    public readonly long First, End;
+    public readonly int ColumnCount, DiagonalCount, SlashStart, Width;
+
+    /// <summary>The queries of one tile: those of one choice, or a part of them.</summary>
+    public static int Span(in VerticalSlash pattern) => pattern.Tile <= MostOfTile ? pattern.Tile : Math.Min(MostOfTile, pattern.Tile & -pattern.Tile);
+
+    /// <summary>The most queries of a part.</summary>
+    public static int Part(in VerticalSlash pattern) => Math.Min(Most, pattern.Tile);
 
     /// <summary>The integers that a tile needs.</summary>
-    public static nint Ints(in VerticalSlash pattern) => pattern.Vertical + (2 * pattern.Slash);
+    public static nint Ints(in AttentionView view, in VerticalSlash pattern) => (3 * (nint)Words(view, pattern)) + pattern.Vertical + pattern.Slash;
 
-    /// <summary>The floats of a query's row.</summary>
-    public static int RowWidth(in VerticalSlash pattern) => Up(pattern.Vertical) + Up(pattern.Slash);
+    /// <summary>The floats of a query's row: an odd number of vectors, so that a column of the matrix spreads over all of the near cache.</summary>
+    public static int RowWidth(in VerticalSlash pattern) => (HeadRows.Width(pattern.Vertical) + HeadRows.Width(pattern.Slash)) | 16;
 
-    /// <summary>The most queries of a tile.</summary>
-    public static int Most(in VerticalSlash pattern) => Math.Min(64, pattern.Tile);
+    /// <summary>The end of the part that begins at a position.</summary>
+    public long PartEnd(long start) => Math.Min(End, ((start / part) + 1) * part);
 
-    /// <summary>The end of the queries that one tile takes from a position on.</summary>
-    public static long End(in AttentionView view, in VerticalSlash pattern, long first)
+    /// <summary>
+    /// Sets a part's products to 0 where a query sees a key, to -infinity where it does not or sees it a second time, in a column and on
+    /// a diagonal: products are added to that.
+    /// </summary>
+    public void Mask(long start, int count, float* s)
     {
-        int most = Most(pattern);
-        return Math.Min(view.End, ((first / most) + 1) * most);
+        for (int i = 0; i < count; i++)
+        {
+            float* si = s + (i * (nint)Width), slash = si + SlashStart;
+            int seen = ColumnCount, hidden = 0;
+            while (seen > 0 && columns[seen - 1] > start + i)
+            {
+                seen--;
+            }
+
+            while (hidden < DiagonalCount && distances[hidden] > start + i)
+            {
+                hidden++; // the longest diagonals end before the sequence begins
+            }
+
+            new Span<float>(si, seen).Clear();
+            new Span<float>(si + seen, SlashStart - seen + hidden).Fill(float.NegativeInfinity);
+            new Span<float>(slash + hidden, DiagonalCount - hidden).Clear();
+            new Span<float>(slash + DiagonalCount, Width - SlashStart - DiagonalCount).Fill(float.NegativeInfinity);
+        }
+
+        // A column meets a diagonal where the query's distance from it is the diagonal's.
+        for (int c = 0; c < ColumnCount; c++)
+        {
+            int from = (int)Math.Max(0, columns[c] - start), distance = (int)(start - columns[c]) + from, word = distance / 64, shift = distance % 64;
+            if (from >= count)
+            {
+                break;
+            }
+
+            ulong met = (isDistance[word] >> shift) | (isDistance[word + 1] << 1 << (63 - shift));
+            met &= ulong.MaxValue >> (64 - (count - from));
+            for (; met != 0; met &= met - 1)
+            {
+                int i = BitOperations.TrailingZeroCount(met), at = (distance + i) / 64;
+                int rank = ranks[at] + BitOperations.PopCount(isDistance[at] & ((1UL << (distance + i)) - 1));
+                s[((from + i) * (nint)Width) + SlashStart + DiagonalCount - 1 - rank] = float.NegativeInfinity;
+            }
+        }
     }
 
     /// <summary>Copies the columns' keys or values, [columns, dim].</summary>
     public void Gather(bool values, float* copy)
     {
-        int dim = values ? view.ValueDim : view.HeadDim;
-        for (int i = 0; i < ColumnCount && columns[i] < view.End; i++)
+        int width = HeadRows.Width(values ? view.ValueDim : view.HeadDim);
+        for (int i = 0; i < ColumnCount; i++)
         {
-            KeyRun run = view.Run(columns[i], columns[i] + 1);
-            new ReadOnlySpan<float>(Rows(run, values), dim).CopyTo(new Span<float>(copy + (i * dim), dim));
+            keyHead.Read(columns[i], columns[i] + 1L, values, copy + (i * (nint)width));
         }
     }
-
-    /// <summary>The columns that exist so far: in the first tile some may lie behind the sequence's end.</summary>
-    public int Existing
-    {
-        get
-        {
-            int count = ColumnCount;
-            while (count > 0 && columns[count - 1] >= view.End)
-            {
-                count--;
-            }
-
-            return count;
-        }
-    }
-
-    /// <summary>
-    /// s[query] = scale a[query] b^T over what the queries see, b the keys or the values, of which <paramref name="gathered"/> are the columns';
-    /// <paramref name="turned"/> has room for those and for a run of diagonals. What a query does not see, or sees a second time, stays as it is.
-    /// </summary>
-    public void Products(float* a, nint stride, bool values, float* gathered, float* turned, float* s, float scale)
-    {
-        int dim = values ? view.ValueDim : view.HeadDim;
-        SmallGemm.NT(Count, Existing, dim, a, stride, gathered, dim, s, Width, 0, turned, scale);
-        for (int i = 0; i < Count; i++)
-        {
-            float* ai = a + (i * stride), si = s + (i * (nint)Width) + SlashStart;
-            for (int end, at = FirstDiagonal(i); at < DiagonalCount; at = end)
-            {
-                end = runEnds[at];
-                float* b = Run(i, at, values, turned, out nint bStride);
-                for (int j = at; end - at < 3 && j < end; j++)
-                {
-                    si[j] = scale * Simd.Dot(dim, ai, b + ((j - at) * bStride));
-                }
-
-                if (end - at >= 3)
-                {
-                    SmallGemm.Dots(1, end - at, dim, ai, stride, b, bStride, si + at, Width, 0, scale);
-                }
-            }
-        }
-    }
-
-    /// <summary>Sets what a query does not see, or sees a second time, to -infinity.</summary>
-    public void Mask(float* s)
-    {
-        for (int i = 0; i < Count; i++, s += Width)
-        {
-            long position = First + i;
-            int seen = Existing, hidden = FirstDiagonal(i);
-            while (seen > 0 && columns[seen - 1] > position)
-            {
-                seen--;
-            }
-
-            new Span<float>(s + seen, SlashStart - seen).Fill(float.NegativeInfinity);
-            float* slash = s + SlashStart;
-            new Span<float>(slash, hidden).Fill(float.NegativeInfinity);
-            new Span<float>(slash + DiagonalCount, Width - SlashStart - DiagonalCount).Fill(float.NegativeInfinity);
-            for (int at = hidden; at < DiagonalCount; at = runEnds[at])
-            {
-                long from = position - distances[at], to = from + runEnds[at] - at;
-                int column = new ReadOnlySpan<int>(columns, seen).BinarySearch((int)from);
-                for (column = column < 0 ? ~column : column; column < seen && columns[column] < to; column++)
-                {
-                    slash[at + (columns[column] - from)] = float.NegativeInfinity;
-                }
-            }
-        }
-    }
-
-    /// <summary>The first diagonal on which a query has a key: the longer ones end before the sequence begins.</summary>
-    public int FirstDiagonal(int query)
-    {
-        int at = 0;
-        while (at < DiagonalCount && distances[at] > First + query)
-        {
-            at++;
-        }
-
-        return at;
-    }
-
-    /// <summary>The end of the neighbours that begin with a diagonal.</summary>
-    public int RunEnd(int diagonal) => runEnds[diagonal];
-
-    /// <summary>
-    /// A query's keys or values on a diagonal and its neighbours, one after the other: where they lie, or, where they do not lie in one piece, in
-    /// <paramref name="copy"/>, so that what is computed does not depend on it.
-    /// </summary>
-    public float* Run(int query, int diagonal, bool values, float* copy, out nint stride)
-    {
-        long key = First + query - distances[diagonal], end = key + runEnds[diagonal] - diagonal;
-        KeyRun run = view.Run(key, end);
-        if (run.Count == end - key)
-        {
-            stride = values ? view.ValueStride(run) : view.KeyStride(run);
-            return Rows(run, values);
-        }
-
-        int dim = values ? view.ValueDim : view.HeadDim;
-        for (long p = key; p < end; p++)
-        {
-            new ReadOnlySpan<float>(Rows(view.Run(p, p + 1), values), dim).CopyTo(new Span<float>(copy + ((p - key) * dim), dim));
-        }
-
-        stride = dim;
-        return copy;
-    }
-
-    /// <summary>Where the gradient of a query's key on a diagonal goes, for the head's first column; null where none is wanted.</summary>
-    public float* Target(int query, int diagonal, TokenRows own, TokenRows past, int dim)
-    {
-        long key = First + query - distances[diagonal];
-        KeyRun run = view.Run(key, key + 1);
-        TokenRows target = run.Past ? past : own;
-        return target.IsNull ? null : target.At(batch, run.Row, keyHead * dim);
-    }
-
-    private float* Rows(KeyRun run, bool values) => values ? view.Values(run, batch, keyHead) : view.Keys(run, batch, keyHead);
 
     /// <summary>Adds rows [columns, dim] to those of a tensor of the sequence or of the past, where it is wanted.</summary>
     public void Scatter(float* rows, int dim, TokenRows own, TokenRows past)
     {
-        int count = Existing;
-        for (int i = 0; i < count; i++)
+        for (int i = 0; i < ColumnCount; i++)
         {
-            KeyRun run = view.Run(columns[i], columns[i] + 1);
-            TokenRows target = run.Past ? past : own;
-            if (!target.IsNull)
-            {
-                Simd.Add(dim, rows + (i * dim), target.At(batch, run.Row, keyHead * dim));
-            }
+            keyHead.Add(columns[i], columns[i] + 1L, rows + (i * (nint)HeadRows.Width(dim)), dim, own, past);
         }
     }
 
-    /// <summary>The products of these queries whose key lies in the past.</summary>
+    /// <summary>The first group of diagonals, <see cref="SlashKernel.Diagonals"/> each, on which a query of a part has a key.</summary>
+    public int FirstGroup(long start, int count)
+    {
+        int at = 0;
+        while (at < DiagonalCount && distances[at] > start + count - 1)
+        {
+            at++;
+        }
+
+        return at / SlashKernel.Diagonals;
+    }
+
+    /// <summary>The groups of diagonals; the last may repeat its last diagonal, of which the mask hides all but the first.</summary>
+    public int Groups => (DiagonalCount + SlashKernel.Diagonals - 1) / SlashKernel.Diagonals;
+
+    /// <summary>
+    /// Whether the queries see enough that a head's keys and values are copied whole (<see cref="WholeRows"/> of them): rows of a tensor lie far apart, and
+    /// are slow to visit again and again. If not, each group of diagonals copies its own, its bands.
+    /// </summary>
+    public static bool Whole(in AttentionView view, in VerticalSlash pattern) => (long)view.Tokens * pattern.Slash >= 4 * view.End;
+
+    /// <summary>The rows of a whole copy: zeros for the positions before the first, up to a part of them, then all.</summary>
+    public static nint WholeRows(in AttentionView view) => Most + (nint)view.End;
+
+    /// <summary>The position of a whole copy's first row.</summary>
+    public const long WholeStart = -Most;
+
+    /// <summary>Where a part's keys on the diagonals of a group begin in a whole copy.</summary>
+    public void WholeBands(int group, long start, int* rows)
+    {
+        for (int j = 0; j < SlashKernel.Diagonals; j++)
+        {
+            int at = Math.Min((group * SlashKernel.Diagonals) + j, DiagonalCount - 1);
+            rows[j] = (int)(Math.Max(start - distances[at], WholeStart) - WholeStart);
+        }
+    }
+
+    /// <summary>
+    /// Where a part's keys on the diagonals of a group begin in a copy of its bands, which holds each key once: a diagonal's lie there one after the other,
+    /// as the queries do. Returns the rows of the copy.
+    /// </summary>
+    public int Bands(int group, int count, int* rows)
+    {
+        int at = group * SlashKernel.Diagonals, row = 0;
+        for (int j = 0; j < SlashKernel.Diagonals; j++)
+        {
+            row += j > 0 && at + j < DiagonalCount ? Math.Min(count, distances[at + j - 1] - distances[at + j]) : 0;
+            rows[j] = row;
+        }
+
+        return row + count;
+    }
+
+    /// <summary>Copies the keys or values of a group's bands; zeros stand for those before the sequence begins.</summary>
+    public void GatherBands(int group, long start, int count, int* rows, bool values, float* copy)
+    {
+        nint width = HeadRows.Width(values ? view.ValueDim : view.HeadDim);
+        long end = long.MinValue;
+        for (int j = 0, at = group * SlashKernel.Diagonals; j < SlashKernel.Diagonals && at + j < DiagonalCount; j++)
+        {
+            long key = start - distances[at + j], from = Math.Max(key, end);
+            end = key + count;
+            keyHead.Read(from, end, values, copy + ((rows[j] + (nint)(from - key)) * width));
+        }
+    }
+
+    /// <summary>Adds the rows of a group's bands to those of a tensor of the sequence or of the past, where it is wanted.</summary>
+    public void ScatterBands(int group, long start, int count, int* rows, float* bands, int dim, TokenRows own, TokenRows past)
+    {
+        long end = 0;
+        for (int j = 0, at = group * SlashKernel.Diagonals; j < SlashKernel.Diagonals && at + j < DiagonalCount; j++)
+        {
+            long key = start - distances[at + j], from = Math.Max(key, end);
+            end = Math.Max(0, key + count);
+            keyHead.Add(from, end, bands + ((rows[j] + (nint)(from - key)) * HeadRows.Width(dim)), dim, own, past);
+        }
+    }
+
+    /// <summary>The products of the tile's queries whose key lies in the past.</summary>
     public long PastPairs()
     {
         long pairs = 0;
-        for (int i = 0; i < Count; i++)
+        for (long p = First; p < End && view.Position > 0; p++)
         {
-            for (int column = 0; column < ColumnCount && columns[column] < view.Position; column++)
+            for (int i = 0; i < ColumnCount && columns[i] < view.Position; i++)
             {
                 pairs++;
             }
 
-            for (int at = FirstDiagonal(i); at < DiagonalCount && First + i - distances[at] < view.Position; at++)
+            for (int i = 0; i < DiagonalCount; i++)
             {
-                pairs++;
+                pairs += distances[i] <= p && p - distances[i] < view.Position ? 1 : 0;
             }
         }
 
         return pairs;
     }
 
-    private static int Up(int count) => (count + 15) / 16 * 16;
+    // Of the bits of distances: as many as there may be, and one to read beyond.
+    private static int Words(in AttentionView view, in VerticalSlash pattern) => (int)(Math.Max(view.End, Math.Max(pattern.Vertical, pattern.Slash)) / 64) + 3;
 }

@@ -95,12 +95,12 @@ public unsafe class GemmTests
 
     public static TheoryData<bool, bool> Transposes => new() { { false, false }, { false, true }, { true, false }, { true, true } };
 
-    // One, odd, just below, at and above the panel sizes (6, 14 rows; 8, 16, 32 columns) and the depth of a chunk (256); small and packed paths.
+    // One, odd, just below, at and above the panel sizes (6, 14 rows; 8, 16, 32 columns) and the depth of a chunk (512); few rows, small and packed paths.
     private static readonly (int M, int N, int K)[] s_shapes =
     [
         (0, 5, 5), (5, 0, 5), (5, 5, 0), (1, 1, 1), (1, 300, 70), (2, 33, 129), (3, 65, 257), (4, 130, 40), (300, 1, 3), (70, 3, 300), (7, 96, 33), (96, 33, 7),
         (5, 40, 0), (13, 31, 100), (14, 32, 256), (15, 33, 257), (29, 63, 513), (47, 17, 64), (64, 64, 64), (100, 100, 100), (127, 129, 65), (85, 250, 300), (61, 1500, 40),
-        (33, 40, 1500), (16, 48, 2600),
+        (33, 40, 1500), (16, 48, 2600), (9, 70, 530), (31, 37, 512), (32, 33, 48), (34, 140, 513), (400, 70, 511), (45, 300, 1025),
     ];
 
     [Theory]
@@ -119,6 +119,28 @@ public unsafe class GemmTests
                 });
             }
         }
+    }
+
+    /// <summary>Rows up to 32 of a product with B's columns as stored, and up to 16 with its rows, take one route; more rows take another.</summary>
+    [Theory]
+    [InlineData(true, new[] { 1, 4, 5, 13, 32 })]
+    [InlineData(true, new[] { 33, 64, 150 })]
+    [InlineData(false, new[] { 1, 5, 8, 9, 16 })]
+    [InlineData(false, new[] { 17, 64, 150 })]
+    public void ARowHasTheSameBitsWhateverTheNumberOfRowsBesideIt(bool transB, int[] rows)
+    {
+        const int N = 203, K = 701;
+        using var pool = new WorkerPool(2);
+        using var a = new Guarded(rows[^1], K, 0, 1);
+        using var b = transB ? new Guarded(N, K, 0, 2) : new Guarded(K, N, 0, 2);
+        byte[][] results = [.. rows.Select(m =>
+        {
+            using var c = new Guarded(m, N, 0, 3);
+            Gemm.Run(pool, false, transB, m, N, K, a.Data, a.Ld, b.Data, b.Ld, 0, c.Data, c.Ld);
+            return c.Bytes();
+        })];
+        foreach (byte[] some in results)
+            Assert.True(results[^1].AsSpan(0, some.Length).SequenceEqual(some), $"{some.Length / (N * sizeof(float))} rows gave other bits");
     }
 
     private static readonly int[] s_rows = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 29, 64];
@@ -178,6 +200,9 @@ public unsafe class GemmTests
     [InlineData(false, true, 2, 900, 700)]
     [InlineData(false, true, 900, 2, 700)]
     [InlineData(false, false, 3, 900, 700)]
+    [InlineData(false, true, 30, 900, 1100)]
+    [InlineData(false, false, 16, 900, 1100)]
+    [InlineData(false, false, 500, 300, 1100)]
     public void TheResultIsTheSameForAnyNumberOfWorkers(bool transA, bool transB, int m, int n, int k)
     {
         using var a = transA ? new Guarded(k, m, 0, 1) : new Guarded(m, k, 0, 1);

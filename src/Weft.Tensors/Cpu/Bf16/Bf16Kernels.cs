@@ -116,7 +116,7 @@ internal unsafe struct Bf16Kernels
         nint[]? entries = ExecutableMemory.Assemble([.. Enumerable.Range(0, 2 * rows).Select(i => (Action<Assembler>)(a => Dot(a, (i % rows) + 1, i >= rows)))]);
         if (entries is null)
             return null;
-        Bf16Kernels* table = New(rows, 512);
+        Bf16Kernels* table = New(rows, 768);
         for (int r = 0; r < rows; r++)
             (table->kernels[r + 1], table->byLanes[r + 1]) = (entries[r], entries[rows + r]);
         return table;

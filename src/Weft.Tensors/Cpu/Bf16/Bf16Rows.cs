@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Weft.Tensors.Cpu;
 
@@ -10,6 +11,11 @@ internal static unsafe class Bf16Rows
 {
     public const int MaxRows = 4;
 
+    // Floats between what is read and what memory is asked for: a page, at whose end the processor's own prefetching stops.
+    private const int Ahead = 1024;
+
+    private const int ItemBytes = 128 << 10;
+
     public static void Run(WorkerPool pool, int m, int n, int k, float* a, nint lda, float* packedB, float beta, float* c, nint ldc, float* bias)
     {
         float* rounded = pool.Scratch(pool.CurrentWorker, (nint)m * k, WorkerPool.GemmSlotA);
@@ -18,8 +24,8 @@ internal static unsafe class Bf16Rows
         var job = new Job { M = m, N = n, K = k, A = rounded, Lda = k, B = packedB, C = c, Ldc = ldc, Bias = bias, Accumulate = beta != 0 };
         job.Panels = (n + Bf16Pack.Width - 1) / Bf16Pack.Width;
 
-        // Items of 32 KB or more: a few microseconds.
-        job.PanelsEach = Math.Max(1, (32 << 10) / (Bf16Pack.LanesOf(k) * Bf16Pack.Width * sizeof(float)));
+        // Items of long runs of memory, but some for each worker.
+        job.PanelsEach = Math.Clamp(job.Panels / (4 * pool.Workers), 1, Math.Max(1, ItemBytes / (Bf16Pack.LanesOf(k) * Bf16Pack.Width * sizeof(float))));
         pool.RunWide(ref job, (job.Panels + job.PanelsEach - 1) / job.PanelsEach);
     }
 
@@ -81,6 +87,12 @@ internal static unsafe class Bf16Rows
                     float* lane = b + (p / 2 * Bf16Pack.Width);
                     for (nint l = 0; l < lows; l++, lane += Bf16Pack.Width)
                     {
+                        if (Sse.IsSupported)
+                        {
+                            Sse.Prefetch0(lane + Ahead);
+                            Sse.Prefetch0(lane + Ahead + 16);
+                        }
+
                         V x = S.Load(lane), y = S.Load(lane + S.Count), xl = S.LowBf16(x), yl = S.LowBf16(y);
                         nint low = p + l;
                         V z = S.Create(A[low]); s0 = S.Fma(z, xl, s0); t0 = S.Fma(z, yl, t0);
