@@ -173,6 +173,9 @@ public sealed unsafe partial class CpuDevice
                 return value;
             }
 
+            // The next row: a gate's rows are parts of wider ones, too far apart for the processor to foresee.
+            Simd.Prefetch(z + GateStride + i);
+            Simd.Prefetch(x + XStride + i);
             V gate = Simd.Load<S, V, C>(z + i, rest), open = Simd.Sigmoid<S, V>(gate);
             if (opens is not null)
             {
@@ -296,6 +299,7 @@ public sealed unsafe partial class CpuDevice
                 V gate = Simd.Load<S, V, C>(z + i, rest), open = Simd.Load<S, V, C>(opens + i, rest);
                 if (dz is not null)
                 {
+                    Simd.Prefetch(dz + DgateStride + i);
                     Simd.Store<S, V, C>(S.Mul(S.Mul(du, Simd.Load<S, V, C>(x + i, rest)), SiluSlope<S, V>(gate, open)), dz + i, rest, AddGate);
                 }
 
