@@ -41,7 +41,7 @@ public sealed class Tensor : IDisposable
     internal bool IsWeight => owned is not null && viewed is null && RequiresGrad;
 
     /// <summary>Counts the changes of a weight's elements, from where copies of it are known to be old.</summary>
-    internal long Version { get; private set; }
+    public long Version { get; private set; }
 
     /// <summary>What the device keeps of a weight in another form.</summary>
     internal IDisposable? DeviceCopy { get; set; }

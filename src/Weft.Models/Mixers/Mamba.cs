@@ -29,6 +29,7 @@ public sealed class Mamba : Mixer
     private readonly Tensor xProj;                // [rank + 2 N, inner]: dt, B, C
     private readonly Tensor dtProj, dtBias;       // [inner, rank], [inner]
     private readonly Tensor aLog;                 // [inner, N]
+    private readonly DerivedWeight a;             // [inner, N]: A = -exp(A_log)
     private readonly Tensor skip;                 // [inner]: D
     private readonly Tensor outProj;              // [d, inner]
     private readonly Tensor? dtNorm, bNorm, cNorm; // [rank], [N], [N]
@@ -47,6 +48,7 @@ public sealed class Mamba : Mixer
         dtProj = LearnLinear(builder, "dt_proj.weight", inner, rank);
         dtBias = Learn(builder, "dt_proj.bias", new Shape(inner), Initial.StepBias(), decay: false);
         aLog = Learn(builder, "A_log", new Shape(inner, options.State), LogOfCounting, decay: false);
+        a = new DerivedWeight(aLog, static log => Ops.Affine(Ops.Exp(log), -1));
         skip = Learn(builder, "D", new Shape(inner), Initial.Ones, decay: false);
         outProj = LearnLinear(builder, "out_proj.weight", width, inner, 1 / MathF.Sqrt(builder.Blocks));
         if (options.Norm == MambaNorm.Learned)
@@ -101,8 +103,7 @@ public sealed class Mamba : Mixer
 
         Tensor selection = Ops.Linear(u, xProj);
         Tensor dt = Normed(selection.Columns(0, rank), dtNorm), b = Normed(selection.Columns(rank, o.State), bNorm), c = Normed(selection.Columns(rank + o.State, o.State), cNorm);
-        Tensor a = Ops.Affine(Ops.Exp(Ops.Copy(aLog, tape)), -1);
-        (Tensor y, Tensor h) = SelectiveScan.Fused(u, Ops.Linear(dt, dtProj, dtBias), a, b, c, skip, before.H.Before(tape), softplus: true);
+        (Tensor y, Tensor h) = SelectiveScan.Fused(u, Ops.Linear(dt, dtProj, dtBias), a.On(tape), b, c, skip, before.H.Before(tape), softplus: true);
         before.H.After(h);
 
         return Ops.Linear(Ops.SiluMul(z, y), outProj);
