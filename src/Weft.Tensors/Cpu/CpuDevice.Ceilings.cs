@@ -18,8 +18,11 @@ public sealed unsafe partial class CpuDevice
         var touch = new TouchJob { At = (byte*)memory.Address, Bytes = bytes };
         Pool.Run(ref touch, touch.Parts); // a page that was never written is no memory yet
         var job = new CeilingJob { Data = (float*)memory.Address, Sums = (float*)sums.Address };
+        Ceiling[] products = kernels is null ? []
+            : [new("bf16", CeilingKind.Flops, Best(job with { Kind = Limit.Products, Floats = block / sizeof(float), Kernels = kernels }, 16 * Threads))];
         return
         [
+            .. products,
             new("float32", CeilingKind.Flops, Best(job with { Kind = Limit.Arithmetic }, 16 * Threads)),
             new("memory", CeilingKind.Bytes, Best(job with { Kind = Limit.Memory, Floats = CeilingJob.MemoryPart }, (int)(bytes / sizeof(float) / CeilingJob.MemoryPart))),
             new("L2 cache", CeilingKind.Bytes, Best(job with { Kind = Limit.Cache, Floats = block / sizeof(float) }, 16 * Threads)),
@@ -68,6 +71,7 @@ public sealed unsafe partial class CpuDevice
     private enum Limit
     {
         Arithmetic,
+        Products,
         Memory,
         Cache,
     }
@@ -94,17 +98,19 @@ public sealed unsafe partial class CpuDevice
         public const int SumStride = 32; // floats: a worker's sum is alone on its cache lines
         public const int MemoryPart = 1 << 18;
 
-        private const int Chains = 12, Turns = 4096, Readings = 4;
+        private const int Chains = 12, Turns = 4096, Readings = 4, Tiles = 64, TileLanes = 128;
 
         public Limit Kind;
         public float* Data, Sums;
         public long Floats;
+        public Bf16Kernels* Kernels;
         private int width;
 
         /// <summary>The FLOPs or bytes of one index; known when one has run.</summary>
         public readonly double Amount => Kind switch
         {
             Limit.Arithmetic => 2.0 * Chains * Turns * width,
+            Limit.Products => 2.0 * Tiles * Kernels->MaxRows * Bf16Pack.Width * 2 * TileLanes,
             Limit.Memory => Floats * sizeof(float),
             _ => (double)Readings * Floats * sizeof(float),
         };
@@ -117,6 +123,9 @@ public sealed unsafe partial class CpuDevice
             {
                 case Limit.Arithmetic:
                     sum = MultiplyAdd<S, V>(Turns);
+                    break;
+                case Limit.Products:
+                    Multiply(Data + (worker * Floats));
                     break;
                 case Limit.Memory:
                     sum = Read<S, V>(Data + (index * Floats), Floats);
@@ -131,6 +140,20 @@ public sealed unsafe partial class CpuDevice
             }
 
             Sums[worker * SumStride] = sum; // so that nothing is left out
+        }
+
+        // One block of products whose operands and result, 40 KB at most, are in the first-level cache.
+        private readonly void Multiply(float* data)
+        {
+            float* b = data + (Kernels->MaxRows * TileLanes), c = b + (TileLanes * Bf16Pack.Width);
+            Bf16Tile tile = new() { A = data, B = b, C = c, StrideC = Bf16Pack.Width * sizeof(float), Lanes = TileLanes };
+            Kernels->Begin();
+            for (int i = 0; i < Tiles; i++)
+            {
+                Kernels->Run(Kernels->MaxRows, false, &tile);
+            }
+
+            Kernels->End();
         }
 
         // Twelve chains hide a multiply-add's latency on all machines of today and fit sixteen registers.

@@ -17,7 +17,7 @@ public class BenchCommandTests
         using TemporaryFolder folder = new();
         CommandResult result = WeftProgram.Run("bench", "--models", $"swiglu,{Pattern}", "--width", "16", "--context", "24", "--batch", "2", "--seconds", "0.01", "--threads", "1", "--json", folder["speed.json"]);
         Assert.Equal((0, ""), (result.Code, result.Error));
-        Assert.All([.. Rows, "ceilings: ", "swiglu, a training step, 2 x 24 bytes: forward", "prefill of 24 bytes", "decoding, a byte after 24", "AdamW", "ScalarDecayBackward"], part => Assert.Contains(part, result.Out));
+        Assert.All([.. Rows, "ceilings: ", "swiglu, a training step, 2 x 24 bytes: forward", "prefill of 24 bytes", "decoding, a byte after 24"], part => Assert.Contains(part, result.Out));
         Assert.DoesNotContain("NaN", result.Out);
 
         using JsonDocument json = JsonDocument.Parse(File.ReadAllBytes(folder["speed.json"]));
