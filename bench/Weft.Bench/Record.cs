@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Weft.Lab;
 using Weft.Models.Checkpoints;
 using Weft.Tensors;
@@ -12,7 +13,12 @@ internal static class Record
     private const double Noticeable = 0.1;
 
     /// <summary>A row as it was, and the day and machine.</summary>
-    private sealed record Recorded(string Name, double Value, string Unit, double? Goal, double? Ratio, string Machine, string Date);
+    private sealed record Recorded(string Name, double Value, string Unit, double? Goal, double? Ratio, string Machine, string Date)
+    {
+        /// <summary>Whether the goal is a limit.</summary>
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+        public bool AtMost { get; init; }
+    }
 
     /// <summary>Prints the rows that the record has too, with the change; marks those that are noticeably worse.</summary>
     public static void Compare(Results results)
@@ -39,7 +45,7 @@ internal static class Record
     public static void Write(Results results)
     {
         string date = DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
-        Dictionary<string, Recorded> measured = results.Rows.ToDictionary(r => r.Name, r => new Recorded(r.Name, r.Value, r.Unit, r.Goal, r.Ratio, Here, date));
+        Dictionary<string, Recorded> measured = results.Rows.ToDictionary(r => r.Name, r => new Recorded(r.Name, r.Value, r.Unit, r.Goal, r.Ratio, Here, date) { AtMost = r.AtMost });
         IReadOnlyList<Recorded> before = Read();
         HashSet<string> known = [.. before.Select(r => r.Name)];
         Recorded[] after = [.. before.Select(r => measured.GetValueOrDefault(r.Name, r)), .. measured.Values.Where(r => !known.Contains(r.Name))];

@@ -16,7 +16,7 @@ internal sealed record Row(string Name, double Value, string Unit, double? Goal)
     public double? Ratio => Goal is { } goal ? Math.Round(Value / goal, 4) : null;
 
     /// <summary>Whether smaller is better: the goal is a limit.</summary>
-    [JsonIgnore]
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public bool AtMost { get; init; }
 }
 

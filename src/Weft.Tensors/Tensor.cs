@@ -10,6 +10,7 @@ public sealed class Tensor : IDisposable
     private DeviceMemory? owned;
     private Tensor? grad;
     private long quantizedBytes;
+    private readonly List<(int Start, int End)> written = []; // columns of the gradient that views have written; none: all of it is there
     private Tensor? viewed; // the tensor whose memory a view shares; it is never itself a view
 
     internal Tensor() { }
@@ -50,7 +51,19 @@ public sealed class Tensor : IDisposable
     public bool IsContiguous => RowStride == Shape.Columns || Shape.Rows <= 1;
 
     /// <summary>The gradient that the last backward pass left here; null when none reached this tensor.</summary>
-    public Tensor? Grad => viewed is null ? grad : viewed.grad is { } g ? ViewLike(g) : null;
+    public Tensor? Grad
+    {
+        get
+        {
+            if (viewed is not null)
+            {
+                return viewed.Grad is { } whole ? ViewLike(whole) : null;
+            }
+
+            Complete();
+            return grad;
+        }
+    }
 
     /// <summary>The bytes of the elements.</summary>
     public long Bytes => Format == WeightFormat.Float32 ? Shape.Count * sizeof(float) : quantizedBytes;
@@ -72,6 +85,7 @@ public sealed class Tensor : IDisposable
         Address = address;
         viewed = view;
         grad = null;
+        written.Clear();
         RequiresGrad = view is { RequiresGrad: true };
     }
 
@@ -89,15 +103,10 @@ public sealed class Tensor : IDisposable
 
         if (viewed is not null)
         {
-            Tensor whole = viewed.GradToWrite(tape, out bool untouched)!;
-            if (untouched)
-            {
-                Device.Fill(whole, 0);
-            }
-
-            return ViewLike(whole);
+            return ViewLike(viewed.GradOfView(this, tape, out fresh));
         }
 
+        Complete();
         if (grad is null)
         {
             if (owned is not null)
@@ -115,13 +124,83 @@ public sealed class Tensor : IDisposable
     }
 
     /// <summary>The gradient to read in a backward pass; null when nothing that was used depends on this tensor.</summary>
-    internal Tensor? GradToRead => viewed is null ? grad : Grad;
+    internal Tensor? GradToRead => Grad;
 
     internal Tensor? TakeGrad()
     {
         Tensor? taken = grad;
         grad = null;
+        written.Clear();
         return taken;
+    }
+
+    /// <summary>
+    /// The whole gradient, a view of which is to be written. Columns that no view has written yet are overwritten, so that views that share
+    /// the columns among them, as of a product that serves q, k and v, need no zeros to add to.
+    /// </summary>
+    private Tensor GradOfView(Tensor view, Tape tape, out bool fresh)
+    {
+        bool isNew = grad is null;
+        Tensor whole = isNew ? GradToWrite(tape, out isNew)! : grad!; // a weight's is not undefined, even when it is new
+        fresh = false;
+        if (view.RowStride != RowStride || view.Shape.Rows != Shape.Rows || !IsContiguous || (!isNew && written.Count == 0))
+        {
+            if (isNew)
+            {
+                Device.Fill(whole, 0);
+            }
+
+            Complete();
+            return whole;
+        }
+
+        int from = (int)((view.Address - Address) / sizeof(float)), to = from + view.Shape.Columns;
+        bool isWithin = false, overlaps = false;
+        foreach ((int start, int end) in written)
+        {
+            isWithin |= start <= from && to <= end;
+            overlaps |= start < to && from < end;
+        }
+
+        if (!overlaps)
+        {
+            fresh = true;
+            written.Add((from, to));
+        }
+        else if (!isWithin)
+        {
+            Complete();
+        }
+
+        return whole;
+    }
+
+    // Zeros in the columns of the gradient that no view has written.
+    private void Complete()
+    {
+        if (written.Count == 0)
+        {
+            return;
+        }
+
+        written.Sort();
+        int at = 0;
+        foreach ((int start, int end) in written)
+        {
+            Clear(at, start);
+            at = end;
+        }
+
+        Clear(at, Shape.Columns);
+        written.Clear();
+
+        void Clear(int from, int to)
+        {
+            if (from < to)
+            {
+                Device.Fill(grad!.Columns(from, to - from), 0);
+            }
+        }
     }
 
     private Tensor ViewLike(Tensor whole)

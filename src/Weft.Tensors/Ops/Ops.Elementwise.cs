@@ -65,7 +65,8 @@ public static partial class Ops
                 return;
             }
 
-            if (whole && !target.Accumulate)
+            // A broadcast product is written without gaps.
+            if (whole && !target.Accumulate && (dx.IsContiguous || other.Shape.Count == dx.Shape.Count))
             {
                 tape.Device.Binary(BinaryKind.Multiply, dy, other, dx);
                 return;
