@@ -89,7 +89,7 @@ internal sealed class InspectCommand : WeftCommand
         {
             bool isFirst = double.IsNaN(exact);
             exact = isFirst ? form.BitsPerByte : exact;
-            Row(isFirst ? "weights" : "", $"{form.Form,-8} {Human.Bytes(form.Bytes),8}  {form.BitsPerByte:0.0000} bits/byte{(isFirst ? $" on {Human.Bytes(Math.Min(QuantizationLoss.Sample, corpus.HeldOutLength))} held out of {corpus.Name}" : $"  {form.BitsPerByte - exact:+0.0000;-0.0000}")}");
+            Row(isFirst ? "weights" : "", $"{form.Form,-8} {Human.Bytes(form.Bytes),8}  {form.BitsPerByte:0.0000} bits/byte{(isFirst ? $" on {Human.Bytes(Math.Min(QuantizationLoss.Sample, corpus.HeldOutLength))} held out of {corpus.Name}" : $"  {Math.Round(form.BitsPerByte - exact, 4) + 0.0:+0.0000;-0.0000;+0.0000}")}");
         }
     }
 
