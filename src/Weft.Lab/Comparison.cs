@@ -83,7 +83,7 @@ public sealed class Comparison
             Budget = new BudgetInfo(options.Budget?.ToString() ?? $"default, {Human.Flops(plan.Flops)} FLOPs", flops, double.IsNaN(plan.Flops) ? "bytes" : "flops"),
             Context = options.Context,
             Seeds = options.Seeds,
-            Machine = new MachineInfo(Machine.Processor, Environment.ProcessorCount, device.Threads, $"{device.InstructionSet}{(device.Precision == Precision.BFloat16 ? ", products in bf16" : "")}", RuntimeInformation.OSDescription, RuntimeInformation.FrameworkDescription),
+            Machine = new MachineInfo(Machine.Processor, Environment.ProcessorCount, device.Threads, device.InstructionSet, RuntimeInformation.OSDescription, RuntimeInformation.FrameworkDescription),
             Command = options.Command,
             Models = results,
             Baselines = baselines,

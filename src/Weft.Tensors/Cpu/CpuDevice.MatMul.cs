@@ -16,8 +16,8 @@ public sealed unsafe partial class CpuDevice
         if (kernels != null && Bf16Gemm.Takes(m, n, k, b.IsWeight))
         {
             float* packed = Packed(b, transposeB, n, k);
-            if (m <= Bf16Rows.MaxRows && !transposeA)
-                Bf16Rows.Run(Pool, m, n, k, a.Pointer, a.RowStride, packed, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
+            if (m <= FewRows.MaxRows && !transposeA)
+                Bf16Rows.Run(Pool, m, n, k, a.Pointer, a.RowStride, packed, accumulate, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
             else
                 Bf16Gemm.Run(Pool, kernels, transposeA, m, n, k, a.Pointer, a.RowStride, packed, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
             return;

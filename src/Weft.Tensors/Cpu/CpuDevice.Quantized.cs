@@ -20,7 +20,7 @@ public sealed unsafe partial class CpuDevice
     {
         int m = c.Shape.Rows, k = w.K;
         float* addend = bias is null ? null : bias.Pointer;
-        if (m <= QuantizedRows.MaxRows)
+        if (m <= FewRows.MaxRows)
         {
             QuantizedRows.Run(Pool, m, first, n, a.Pointer, a.RowStride, w, accumulate, c.Pointer, c.RowStride, addend);
             return;

@@ -40,7 +40,7 @@ public sealed unsafe partial class CpuDevice : Device
     public override int Threads => Pool.Workers;
 
     /// <inheritdoc/>
-    public override string InstructionSet => Isa.NameOf(Isa.Level);
+    public override string InstructionSet => Isa.NameOf(Isa.Level) + (Precision == Precision.BFloat16 ? ", products in bf16" : "");
 
     /// <inheritdoc/>
     public override string Instructions => Isa.Describe();
@@ -50,7 +50,7 @@ public sealed unsafe partial class CpuDevice : Device
         ? "this processor has no fast instructions for bf16: products in bf16 run slower than with --precision float32" : null);
 
     /// <inheritdoc/>
-    public override string Description => $"CPU, {Threads} {(Threads == 1 ? "thread" : "threads")}, {InstructionSet}{(Precision == Precision.BFloat16 ? $", products in bf16" : "")}";
+    public override string Description => $"CPU, {Threads} {(Threads == 1 ? "thread" : "threads")}, {InstructionSet}";
 
     /// <inheritdoc/>
     public override void Synchronize() { }

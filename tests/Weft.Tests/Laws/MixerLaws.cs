@@ -7,14 +7,13 @@ namespace Weft.Tests.Laws;
 /// <summary>The laws that every mixer obeys, over <see cref="MixerTable"/>, with products of float32.</summary>
 public class MixerLaws : IDisposable
 {
-    private readonly Precision precision;
     private readonly CpuDevice device;
     private readonly double tolerance;
 
     public MixerLaws() : this(Precision.Float32, 1e-5) { }
 
     /// <summary>The laws at a precision; <paramref name="tolerance"/>: of sequences that are cut where the sums differ.</summary>
-    protected MixerLaws(Precision precision, double tolerance) => (this.precision, device, this.tolerance) = (precision, new(2, precision), tolerance);
+    protected MixerLaws(Precision precision, double tolerance) => (device, this.tolerance) = (new(2, precision), tolerance);
 
     public void Dispose()
     {
@@ -142,7 +141,7 @@ public class MixerLaws : IDisposable
         int time = row.Grid + 70;
         float[] first = Gradients(device, row, time), again = Gradients(device, row, time);
         Assert.Equal(first, again);
-        using var one = new CpuDevice(1, precision);
+        using var one = new CpuDevice(1, device.Precision);
         Assert.True(first.AsSpan().SequenceEqual(Gradients(one, row, time)), $"{block}: one thread gives other bits than two");
     }
 

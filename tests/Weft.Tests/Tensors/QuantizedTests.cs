@@ -88,7 +88,7 @@ public class QuantizedTests
         float[] wv = w.ToArray();
         device.MatMul(a, false, w, true, withBias ? z : null, c, accumulate);
         float[] actual = c.ToArray();
-        double tolerance = m > QuantizedRows.MaxRows && device.Precision == Precision.BFloat16 ? 8e-3 : 1e-5;
+        double tolerance = m > FewRows.MaxRows && device.Precision == Precision.BFloat16 ? 8e-3 : 1e-5;
         for (int i = 0; i < m; i++)
         {
             for (int j = 0; j < n; j++)

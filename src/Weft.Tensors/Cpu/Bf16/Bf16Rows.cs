@@ -3,30 +3,16 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Weft.Tensors.Cpu;
 
-/// <summary>
-/// Products of up to four rows with a packed bfloat16 matrix, C[m, n] = A[m, k] B[k, n] (+ C) (+ bias): decoding, which is bound by
-/// reading B. Lanes are walked in memory order, one panel of 32 columns after the other. A is rounded as for more rows.
-/// </summary>
+/// <summary><see cref="FewRows"/> with a packed bfloat16 matrix. A is rounded as for more rows.</summary>
 internal static unsafe class Bf16Rows
 {
-    public const int MaxRows = 4;
-
-    // Floats between what is read and what memory is asked for: a page, at whose end the processor's own prefetching stops.
-    private const int Ahead = 1024;
-
-    private const int ItemBytes = 128 << 10;
-
-    public static void Run(WorkerPool pool, int m, int n, int k, float* a, nint lda, float* packedB, float beta, float* c, nint ldc, float* bias)
+    public static void Run(WorkerPool pool, int m, int n, int k, float* a, nint lda, float* packedB, bool accumulate, float* c, nint ldc, float* bias)
     {
         float* rounded = pool.Scratch(pool.CurrentWorker, (nint)m * k, WorkerPool.GemmSlotA);
         var round = new RoundJob { K = k, A = a, Lda = lda, Rounded = rounded };
         pool.RunWide(ref round, m);
-        var job = new Job { M = m, N = n, K = k, A = rounded, Lda = k, B = packedB, C = c, Ldc = ldc, Bias = bias, Accumulate = beta != 0 };
-        job.Panels = (n + Bf16Pack.Width - 1) / Bf16Pack.Width;
-
-        // Items of long runs of memory, but some for each worker.
-        job.PanelsEach = Math.Clamp(job.Panels / (4 * pool.Workers), 1, Math.Max(1, ItemBytes / (Bf16Pack.LanesOf(k) * Bf16Pack.Width * sizeof(float))));
-        pool.RunWide(ref job, (job.Panels + job.PanelsEach - 1) / job.PanelsEach);
+        var panels = new Panels { K = k, A = rounded, B = packedB };
+        FewRows.Run(pool, panels, m, n, Bf16Pack.LanesOf(k) * Bf16Pack.Width * sizeof(float), accumulate, c, ldc, bias);
     }
 
     // An item a row.
@@ -48,33 +34,17 @@ internal static unsafe class Bf16Rows
         }
     }
 
-    private struct Job : IWideJob
+    private struct Panels : IPanelRows
     {
-        public int M, N, K, Panels, PanelsEach;
-        public float* A, B, C, Bias;
-        public nint Lda, Ldc;
-        public bool Accumulate;
-
-        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
-        {
-            for (int panel = index * PanelsEach; panel < Math.Min(Panels, (index + 1) * PanelsEach); panel++)
-            {
-                switch (M)
-                {
-                    case 1: Panel<S, V, Rows1>(panel); break;
-                    case 2: Panel<S, V, Rows2>(panel); break;
-                    case 3: Panel<S, V, Rows3>(panel); break;
-                    default: Panel<S, V, Rows4>(panel); break;
-                }
-            }
-        }
+        public int K;
+        public float* A, B;
 
         // Two vectors of columns at a time, sums of the lower and of the upper halves of lanes apart.
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Panel<S, V, R>(int panel) where S : struct, ISimd<V> where V : unmanaged where R : struct, IRows
+        public readonly void Multiply<S, V, R>(int panel, float* sums) where S : struct, ISimd<V> where V : unmanaged where R : struct, IRows
         {
-            float* a1 = A + Lda, a2 = a1 + Lda, a3 = a2 + Lda;
-            float* sums = stackalloc float[4 * Bf16Pack.Width];
+            const int ahead = FewRows.Ahead / sizeof(float);
+            float* a1 = A + K, a2 = a1 + K, a3 = a2 + K;
             for (int j = 0; j < Bf16Pack.Width; j += 2 * S.Count)
             {
                 float* b = B + ((nint)panel * Bf16Pack.LanesOf(K) * Bf16Pack.Width) + j;
@@ -89,8 +59,8 @@ internal static unsafe class Bf16Rows
                     {
                         if (Sse.IsSupported)
                         {
-                            Sse.Prefetch0(lane + Ahead);
-                            Sse.Prefetch0(lane + Ahead + 16);
+                            Sse.Prefetch0(lane + ahead);
+                            Sse.Prefetch0(lane + ahead + 16);
                         }
 
                         V x = S.Load(lane), y = S.Load(lane + S.Count), xl = S.LowBf16(x), yl = S.LowBf16(y);
@@ -115,18 +85,6 @@ internal static unsafe class Bf16Rows
                 if (R.Count > 1) { S.Store(S.Add(s1, u1), sums + 32 + j); S.Store(S.Add(t1, v1), sums + 32 + j + S.Count); }
                 if (R.Count > 2) { S.Store(S.Add(s2, u2), sums + 64 + j); S.Store(S.Add(t2, v2), sums + 64 + j + S.Count); }
                 if (R.Count > 3) { S.Store(S.Add(s3, u3), sums + 96 + j); S.Store(S.Add(t3, v3), sums + 96 + j + S.Count); }
-            }
-
-            int column = panel * Bf16Pack.Width, columns = Math.Min(Bf16Pack.Width, N - column);
-            for (int i = 0; i < R.Count; i++)
-            {
-                float* to = C + (i * Ldc) + column, from = sums + (i * Bf16Pack.Width);
-                if (Bias != null)
-                    Simd.Add(columns, Bias + column, from);
-                if (Accumulate)
-                    Simd.Add(columns, from, to);
-                else
-                    new ReadOnlySpan<float>(from, columns).CopyTo(new Span<float>(to, columns));
             }
         }
     }

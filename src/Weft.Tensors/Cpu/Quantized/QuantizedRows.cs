@@ -3,19 +3,9 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Weft.Tensors.Cpu;
 
-/// <summary>
-/// Products of up to four rows with a <see cref="QuantizedWeight"/>, C[m, n] = A[m, k] W^T (+ C) (+ bias): decoding, which is bound by reading
-/// W. Levels become float32 in registers; a group's sum is scaled once. A is not rounded.
-/// </summary>
+/// <summary><see cref="FewRows"/> with a <see cref="QuantizedWeight"/>. Levels become float32 in registers; a group's sum is scaled once. A is not rounded.</summary>
 internal static unsafe class QuantizedRows
 {
-    public const int MaxRows = 4;
-
-    // Bytes between what is read and what memory is asked for: a page, at whose end the processor's own prefetching stops.
-    private const int Ahead = 4096;
-
-    private const int ItemBytes = 128 << 10;
-
     /// <summary>The product with the columns from <paramref name="first"/>, a multiple of 32, on.</summary>
     public static void Run(WorkerPool pool, int m, int first, int n, float* a, nint lda, QuantizedWeight w, bool accumulate, float* c, nint ldc, float* bias)
     {
@@ -40,42 +30,22 @@ internal static unsafe class QuantizedRows
         }
 
         nint panelBytes = (nint)w.Groups * F.BlockBytes;
-        var job = new Job<F> { M = m, N = n, Groups = w.Groups, A = a, Lda = lda, W = w.Blocks + (first / QuantizedWeight.Width * panelBytes), C = c, Ldc = ldc, Bias = bias, Accumulate = accumulate };
-        job.Panels = (n + QuantizedWeight.Width - 1) / QuantizedWeight.Width;
-
-        // Items of long runs of memory, but some for each worker.
-        job.PanelsEach = Math.Clamp(job.Panels / (4 * pool.Workers), 1, (int)Math.Max(1, ItemBytes / panelBytes));
-        pool.RunWide(ref job, (job.Panels + job.PanelsEach - 1) / job.PanelsEach);
+        var panels = new Panels<F> { Groups = w.Groups, A = a, Lda = lda, W = w.Blocks + (first / QuantizedWeight.Width * panelBytes) };
+        FewRows.Run(pool, panels, m, n, panelBytes, accumulate, c, ldc, bias);
     }
 
-    private struct Job<F> : IWideJob where F : unmanaged, IQuantizedFormat
+    private struct Panels<F> : IPanelRows where F : unmanaged, IQuantizedFormat
     {
-        public int M, N, Groups, Panels, PanelsEach;
-        public float* A, C, Bias;
+        public int Groups;
+        public float* A;
         public byte* W;
-        public nint Lda, Ldc;
-        public bool Accumulate;
-
-        public readonly void Run<S, V>(int index, int worker) where S : struct, ISimd<V> where V : unmanaged
-        {
-            for (int panel = index * PanelsEach; panel < Math.Min(Panels, (index + 1) * PanelsEach); panel++)
-            {
-                switch (M)
-                {
-                    case 1: Panel<S, V, Rows1>(panel); break;
-                    case 2: Panel<S, V, Rows2>(panel); break;
-                    case 3: Panel<S, V, Rows3>(panel); break;
-                    default: Panel<S, V, Rows4>(panel); break;
-                }
-            }
-        }
+        public nint Lda;
 
         // Two vectors of columns at a time, those that share lanes of scales. A group has sums of its even and of its odd k: more chains.
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Panel<S, V, R>(int panel) where S : struct, ISimd<V> where V : unmanaged where R : struct, IRows
+        public readonly void Multiply<S, V, R>(int panel, float* sums) where S : struct, ISimd<V> where V : unmanaged where R : struct, IRows
         {
             const int width = QuantizedWeight.Width, half = QuantizedWeight.Half, group = QuantizedWeight.Group;
-            float* sums = stackalloc float[4 * width];
             for (int j = 0; j < half; j += S.Count)
             {
                 byte* block = W + ((nint)panel * Groups * F.BlockBytes);
@@ -90,7 +60,7 @@ internal static unsafe class QuantizedRows
                         if (Sse.IsSupported)
                         {
                             const int line = 64;
-                            byte* ahead = block + Ahead + (e * (F.BlockBytes / group));
+                            byte* ahead = block + FewRows.Ahead + (e * (F.BlockBytes / group));
                             for (int i = 0; i < F.BlockBytes / (group / 8); i += line)
                                 Sse.Prefetch0(ahead + i);
                         }
@@ -125,18 +95,6 @@ internal static unsafe class QuantizedRows
                 if (R.Count > 1) { S.Store(s1, to + width); S.Store(t1, to + width + half); }
                 if (R.Count > 2) { S.Store(s2, to + (2 * width)); S.Store(t2, to + (2 * width) + half); }
                 if (R.Count > 3) { S.Store(s3, to + (3 * width)); S.Store(t3, to + (3 * width) + half); }
-            }
-
-            int column = panel * width, columns = Math.Min(width, N - column);
-            for (int i = 0; i < R.Count; i++)
-            {
-                float* to = C + (i * Ldc) + column, from = sums + (i * width);
-                if (Bias != null)
-                    Simd.Add(columns, Bias + column, from);
-                if (Accumulate)
-                    Simd.Add(columns, from, to);
-                else
-                    new ReadOnlySpan<float>(from, columns).CopyTo(new Span<float>(to, columns));
             }
         }
     }
