@@ -81,7 +81,7 @@ public static class ModelFolder
         long allowance = (2 * weights.Names.Sum(n => weights.Info(n).Count)) + (1 << 20);
         try
         {
-            return new LanguageModel(config, device, seed: 0, allowance);
+            return LanguageModel.Blank(config, device, allowance);
         }
         catch (InputException e)
         {
