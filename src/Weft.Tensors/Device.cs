@@ -63,10 +63,14 @@ public abstract partial class Device : IDisposable
     /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>
     public Tensor Zeros(Shape shape, MemoryUse use = default)
     {
-        Tensor tensor = Tensor.Own(this, shape, new DeviceMemory(this, shape.Count, use, shape));
+        Tensor tensor = Empty(shape, use);
         Fill(tensor, 0);
         return tensor;
     }
+
+    /// <summary>A tensor that owns its memory, its content undefined until it is <see cref="Tensor.Set"/>.</summary>
+    /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>
+    public Tensor Empty(Shape shape, MemoryUse use = default) => Tensor.Own(this, shape, new DeviceMemory(this, shape.Count, use, shape));
 
     /// <summary>A tensor that owns its memory, of <paramref name="values"/> in row-major order.</summary>
     public Tensor Of(ReadOnlySpan<float> values, Shape shape)

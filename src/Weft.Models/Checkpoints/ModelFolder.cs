@@ -48,9 +48,9 @@ public static class ModelFolder
             throw new InputException($"cannot read the model {AtomicFile.Quote(path)}: {(File.Exists(path) ? "it is a file; give its folder" : "no such folder")}");
         }
 
-        ModelConfig config = Open(path, ConfigFile, file => ModelConfig.Load(file, BlockTable.Names));
+        ModelConfig config = AtomicFolder.Read(path, ConfigFile, file => ModelConfig.Load(file, BlockTable.Names));
         LanguageModel model = Build(path, config, device);
-        Open(path, WeightsFile, file =>
+        AtomicFolder.Read(path, WeightsFile, file =>
         {
             TensorFile.Load(file, model.Parameters().Select(p => (p.Name, p.Tensor)));
             return true;
@@ -77,28 +77,15 @@ public static class ModelFolder
     // A configuration may ask for any size. It gets twice what its weights hold, so that a difference is still told by name.
     private static LanguageModel Build(string path, ModelConfig config, Device device)
     {
-        using SafetensorsFile weights = Open(path, WeightsFile, SafetensorsFile.Open);
+        using SafetensorsFile weights = AtomicFolder.Read(path, WeightsFile, SafetensorsFile.Open);
         long allowance = (2 * weights.Names.Sum(n => weights.Info(n).Count)) + (1 << 20);
         try
         {
-            return new LanguageModel(config, device, seed: 0, allowance);
+            return LanguageModel.Blank(config, device, allowance);
         }
         catch (InputException e)
         {
             throw new InputException($"{AtomicFile.Quote(Path.Combine(path, ConfigFile))}: {e.Message}", e);
-        }
-    }
-
-    /// <summary>Opens a file of a folder's valid version; once more if a publication moved it away in the same moment.</summary>
-    private static T Open<T>(string folder, string name, Func<string, T> open)
-    {
-        try
-        {
-            return open(AtomicFolder.PathOf(folder, name));
-        }
-        catch (InputException) when (File.Exists(AtomicFolder.PathOf(folder, name)))
-        {
-            return open(AtomicFolder.PathOf(folder, name));
         }
     }
 }
