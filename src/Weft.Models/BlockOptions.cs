@@ -93,10 +93,10 @@ public sealed class BlockOptions
     /// checkpoint that stores it keeps its shapes even where a later version changes a default.
     /// </summary>
     /// <exception cref="InputException">An option was given that the block does not know.</exception>
-    public BlockSpec Done() => Done([]);
+    public BlockSpec Done() => DoneOr([]);
 
     /// <summary>The same; the message about an option that is not known proposes <paramref name="others"/> too.</summary>
-    internal BlockSpec Done(IReadOnlyList<string> others)
+    internal BlockSpec DoneOr(IReadOnlyList<string> others)
     {
         foreach (BlockOption option in spec.Options)
         {

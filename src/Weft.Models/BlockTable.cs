@@ -64,7 +64,7 @@ public static partial class BlockTable
         Row row = Find(spec, index);
         var options = new BlockOptions(spec, index);
         var block = new ResidualBlock(builder, Wiring.Read(options), b => row.Create(options, b), epsilon);
-        options.Done(Wiring.Options);
+        options.DoneOr(Wiring.Options);
         return block;
     }
 
