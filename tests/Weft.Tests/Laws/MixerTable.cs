@@ -54,6 +54,7 @@ public static class MixerTable
         new("mamba[state=8]", 32, 16),
         new("mamba[state=5, expand=1, conv=3, dt-rank=7, norm=learned]", 48, 16),
         new("mamba[state=4, norm=plain]", 32, 16),
+        new("mamba[state=4, inner=40, bias, conv-bias=false]", 32, 16),
         new("attention[heads=3, head-dim=12, positions=alibi]", 32, 64, Grows: true),
         new("attention[heads=4, kv-heads=2, positions=hard-alibi, local-heads=3, window=70]", 32, 64),
         new("block-sparse-attention[heads=4, kv-heads=2, block-size=16, budget=64]", 32, 64, Grows: true, Jumps: true),
@@ -62,6 +63,9 @@ public static class MixerTable
         new("forgetting-attention[heads=2, head-dim=24, qk-norm, output-gate]", 32, 64, Grows: true),
         new("mamba2[state=16, head-dim=8, chunk=16]", 32, 16),
         new("mamba2[state=8, head-dim=16, groups=2, chunk=32]", 32, 32),
+        new("mamba2[state=8, head-dim=8, inner=48, groups=2, chunk=16, norm=norm-first, norm-groups=3, bias, conv-bias=false, scale-z=0.7, scale-x=1.5, scale-b=0.5, scale-c=2, scale-dt=0.8]", 32, 16),
+        new("mamba2[state=8, head-dim=8, expand=1, groups=2, chunk=16, norm=none, out-bias, scale-x=1.2]", 32, 16),
+        new("mamba2[state=8, head-dim=8, groups=2, norm-groups=1, chunk=16, dt-min=0.005, dt-max=0.03, scale-dt=0.05]", 32, 16), // each head within or without: no kink for differences to straddle
         new("linear-attention[heads=2, chunk=16]", 32, 16),
         new("linear-attention[heads=3, feature=relu, normalise=false, chunk=32]", 48, 32, Jumps: true),
         new("retnet[heads=2, chunk=16]", 32, 16),

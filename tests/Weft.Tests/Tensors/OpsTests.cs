@@ -24,6 +24,8 @@ public sealed class OpsTests : IDisposable
         Map("Softplus", Ops.Softplus, x => Math.Log(1 + Math.Exp(x))),
         Map("Tanh", Ops.Tanh, Math.Tanh),
         Map("Relu", Ops.Relu, x => Math.Max(0, x)),
+        Map("Clamp from below", x => Ops.Clamp(x, 0, float.PositiveInfinity), x => Math.Max(0, x)),
+        Map("Clamp from above", x => Ops.Clamp(x, -5, 0), x => Math.Min(0, x)),
         Map("Gelu", Ops.Gelu, x => 0.5 * x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + (0.044715 * x * x * x))))),
         Map("EluPlusOne", Ops.EluPlusOne, x => x > 0 ? x + 1 : Math.Exp(x)),
         Map("Reciprocal", x => Ops.Reciprocal(Ops.Exp(x)), x => Math.Exp(-x)),
