@@ -325,9 +325,9 @@ public sealed unsafe partial class CpuDevice
             Part(expertY, y, start, m);
             float* from = expertX.Pointer, to = expertY.Pointer, matrix = packed + (expert * Bf16Gemm.PackedLanes(n, k));
             if (weight.Format != WeightFormat.Float32)
-                QuantizedProduct(expertX, QuantizedOf(weight), expert * n, n, null, expertY, false);
+                HeldProduct(expertX, HeldOf(weight), expert * n, n, null, expertY, false);
             else if (inBf16 && few)
-                Bf16Rows.Run(Pool, m, n, k, from, expertX.RowStride, matrix, false, to, expertY.RowStride, null);
+                Bf16Rows.Run(Pool, m, n, k, from, expertX.RowStride, true, matrix, false, to, expertY.RowStride, null);
             else if (inBf16)
                 Bf16Gemm.Run(Pool, kernels, false, m, n, k, from, expertX.RowStride, matrix, 0, to, expertY.RowStride);
             else
