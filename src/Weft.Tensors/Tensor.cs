@@ -295,6 +295,19 @@ public sealed class Tensor : IDisposable
         Changed();
     }
 
+    /// <summary>Gives up a float32 matrix that owns its memory for zeros of the same shape in bfloat16: for a checkpoint's numbers, which follow by rows.</summary>
+    public void HoldAs(WeightFormat format)
+    {
+        if (owned is null || viewed is not null || Shape.Rank != 2 || Format != WeightFormat.Float32 || format != WeightFormat.BFloat16)
+        {
+            throw new InvalidOperationException($"a tensor of shape {Shape} in {Format.Word()} cannot be held in {format.Word()}: a float32 matrix that owns its memory can, in bf16");
+        }
+
+        MemoryUse use = owned.Use;
+        Dispose();
+        Become(format, Device.Hold(Shape, format, use));
+    }
+
     private void Become(WeightFormat format, (IDisposable Held, long Bytes) held)
     {
         (owned, grad, Address, RequiresGrad, Format) = (null, null, 0, false, format);
