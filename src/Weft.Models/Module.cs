@@ -21,6 +21,15 @@ public sealed record Builder(Device Device, RandomSource Random, int Width, int 
 
     /// <summary>What stands before the names of the parameters made now, in the whole model: <c>blocks.0.mixer.</c>, for messages.</summary>
     internal string Path { get; set; } = "";
+
+    /// <summary>The columns of what a mixer reads; the model's width, except for one that reads more.</summary>
+    public int Inputs { get; internal set; } = Width;
+
+    /// <summary>Whether parameters are left without values, since a checkpoint's follow at once.</summary>
+    internal bool Blank { get; init; }
+
+    /// <summary>Modules that several blocks have in common, by the name that their patterns give.</summary>
+    internal Dictionary<string, Module> Shared { get; } = new(StringComparer.Ordinal);
 }
 
 /// <summary>Fills a parameter with its initial values.</summary>
@@ -67,10 +76,15 @@ public abstract class Module
             throw new InputException($"the configuration describes a larger model than {(builder.Allowance < 0 ? "its weights hold" : "can be built")} ('{name}' {shape})");
         }
 
-        Tensor tensor = builder.Device.Zeros(shape, new MemoryUse($"parameter '{builder.Path}{name}'", "a smaller width, or fewer or smaller blocks,"));
-        var values = new float[shape.Count];
-        initial(values, builder.Random);
-        tensor.Set(values);
+        var use = new MemoryUse($"parameter '{builder.Path}{name}'", "a smaller width, or fewer or smaller blocks,");
+        Tensor tensor = builder.Blank ? builder.Device.Empty(shape, use) : builder.Device.Zeros(shape, use);
+        if (!builder.Blank)
+        {
+            var values = new float[shape.Count];
+            initial(values, builder.Random);
+            tensor.Set(values);
+        }
+
         own.Add(new Parameter(name, tensor, decay) { IsQuantizable = isMatrix && Math.Min(shape[0], shape[1]) >= LeastQuantized });
         return tensor;
     }

@@ -99,7 +99,7 @@ public sealed class SafetensorsWriter : IDisposable
             {
                 byte[] swapped = ArrayPool<byte>.Shared.Rent(part.Length);
                 part.CopyTo(swapped);
-                SafetensorsFile.ReverseEach(swapped.AsSpan(0, part.Length), Unsafe.SizeOf<T>());
+                WeightFile.ReverseEach(swapped.AsSpan(0, part.Length), Unsafe.SizeOf<T>());
                 file.Write(swapped.AsSpan(0, part.Length));
                 ArrayPool<byte>.Shared.Return(swapped);
             }

@@ -35,7 +35,7 @@ public static class TensorFile
             SafetensorsEntry expected = EntryOf(name, tensor.Shape), found = file.Info(name);
             if (!found.Shape.AsSpan().SequenceEqual(expected.Shape))
             {
-                throw SafetensorsFile.Bad(path, name, $"its shape is {found.ShapeText} where {expected.ShapeText} is expected");
+                throw WeightFile.Bad(path, name, $"its shape is {found.ShapeText} where {expected.ShapeText} is expected");
             }
         }
 
@@ -66,7 +66,7 @@ public static class TensorFile
         string? extra = file.Names.Where(n => !names.Contains(n)).Min(StringComparer.Ordinal);
         if (missing is not null || extra is not null)
         {
-            throw SafetensorsFile.Bad(path, missing is not null
+            throw WeightFile.Bad(path, missing is not null
                 ? $"it lacks the tensor {AtomicFile.Quote(missing)}" + (extra is null ? "" : $" and holds {AtomicFile.Quote(extra)} instead")
                 : $"it holds the tensor {AtomicFile.Quote(extra!)}, which is not expected there");
         }

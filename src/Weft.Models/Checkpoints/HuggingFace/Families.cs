@@ -1,0 +1,25 @@
+using Weft.Tensors;
+
+namespace Weft.Models.Checkpoints.HuggingFace;
+
+/// <summary>The families of published checkpoints that run here: a row each.</summary>
+public static class Families
+{
+    /// <summary>All families.</summary>
+    public static IReadOnlyList<Family> All { get; } =
+    [
+        new LlamaFamily(),
+        new MistralFamily(),
+        new Qwen2Family(),
+        new Qwen3Family(),
+    ];
+
+    /// <summary>The family of a configuration.</summary>
+    /// <exception cref="InputException">There is none; the message lists those that there are.</exception>
+    public static Family Of(HfConfig config)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return All.FirstOrDefault(f => f.Takes(config))
+            ?? throw config.Bad("model_type", $"{PatternText.Quote(config.Text("model_type", "(missing)"))} is not supported; what is: {string.Join(", ", All.Select(f => f.ModelType).Order(StringComparer.Ordinal))}");
+    }
+}
