@@ -6,7 +6,7 @@ namespace Weft.Models.Checkpoints;
 
 /// <summary>
 /// A model on disk: a folder with <c>config.json</c> (<see cref="ModelConfig"/>) and <c>model.safetensors</c> (the parameters under their
-/// names, float32). Both change together or not at all (<see cref="AtomicFolder"/>). A folder may come from anyone: every name and shape is
+/// names, float32 or, matrices that are held so, bfloat16). Both change together or not at all (<see cref="AtomicFolder"/>). A folder may come from anyone: every name and shape is
 /// checked, and no more memory is taken than its files justify.
 /// </summary>
 public static class ModelFolder
@@ -30,9 +30,9 @@ public static class ModelFolder
     public static void Write(LanguageModel model, string folder)
     {
         ArgumentNullException.ThrowIfNull(model);
-        if (model.Format != WeightFormat.Float32)
+        if (model.Format > WeightFormat.BFloat16)
         {
-            throw new InputException($"a model with weights in {model.Format.Word()} is not saved: its float32 values are gone; the folder that it came from holds them");
+            throw new InputException($"a model with weights in {model.Format.Word()} is not saved: the values that they were made from are gone; the folder that it came from holds them");
         }
 
         AtomicFile.WriteAllBytes(Path.Combine(folder, ConfigFile), model.Config.ToJson());
@@ -79,7 +79,7 @@ public static class ModelFolder
         hash.AppendData(model.Config.ToJson());
         foreach (Parameter parameter in model.Parameters())
         {
-            TensorFile.Append(hash, parameter.Name, parameter.Tensor.Shape, parameter.Tensor.ToArray());
+            TensorFile.Append(hash, parameter.Name, parameter.Tensor);
         }
 
         return TensorFile.Text(hash);
