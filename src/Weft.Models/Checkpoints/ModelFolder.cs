@@ -6,7 +6,7 @@ namespace Weft.Models.Checkpoints;
 
 /// <summary>
 /// A model on disk: a folder with <c>config.json</c> (<see cref="ModelConfig"/>) and <c>model.safetensors</c> (the parameters under their
-/// names, float32). Both change together or not at all (<see cref="AtomicFolder"/>). A folder may come from anyone: every name and shape is
+/// names, float32 or, matrices that are held so, bfloat16). Both change together or not at all (<see cref="AtomicFolder"/>). A folder may come from anyone: every name and shape is
 /// checked, and no more memory is taken than its files justify.
 /// </summary>
 public static class ModelFolder
@@ -36,13 +36,13 @@ public static class ModelFolder
     public static void Write(LanguageModel model, string folder)
     {
         ArgumentNullException.ThrowIfNull(model);
-        if (model.Format is not (WeightFormat.Float32 or WeightFormat.BFloat16))
+        if (model.Format > WeightFormat.BFloat16)
         {
-            throw new InputException($"a model with weights in {model.Format.Word()} is not saved: its float32 values are gone; the folder that it came from holds them");
+            throw new InputException($"a model with weights in {model.Format.Word()} is not saved: the values that they were made from are gone; the folder that it came from holds them");
         }
 
         AtomicFile.WriteAllBytes(Path.Combine(folder, ConfigFile), model.Config.ToJson());
-        WeightLoader.Save(Path.Combine(folder, WeightsFile), model, WeightMap.Identity(model));
+        TensorFile.Save(Path.Combine(folder, WeightsFile), model.Parameters().Select(p => (p.Name, p.Tensor)));
     }
 
     /// <summary>Writes a published checkpoint in this format: its model, its tokenizer, and what a later <see cref="Export"/> needs.</summary>
@@ -140,7 +140,7 @@ public static class ModelFolder
         hash.AppendData(model.Config.ToJson());
         foreach (Parameter parameter in model.Parameters())
         {
-            TensorFile.Append(hash, parameter.Name, parameter.Tensor.Shape, parameter.Tensor.ToArray());
+            TensorFile.Append(hash, parameter.Name, parameter.Tensor);
         }
 
         return TensorFile.Text(hash);
