@@ -52,9 +52,10 @@ public sealed class Verification
     /// <exception cref="InputException">The folder or its reference cannot be read.</exception>
     public static IEnumerable<object> Run(string path, Device device)
     {
-        HuggingFaceFolder folder = HuggingFaceFolder.Open(path);
+        HuggingFaceFolder folder = ModelFolder.Describe(path).Published
+            ?? throw new InputException($"{AtomicFile.Quote(path)} is in Weft's own format; verification is of published checkpoints: export it first");
         using SafetensorsFile expected = SafetensorsFile.Open(Path.Combine(path, FileName));
-        LanguageModel model = folder.Load(device, learned: true);
+        LanguageModel model = ModelFolder.Load(path, device, learned: true);
         var verification = new Verification(model, folder, expected);
         foreach (VerifiedTensor tensor in verification.Tensors())
         {
