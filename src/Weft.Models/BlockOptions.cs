@@ -5,7 +5,7 @@ namespace Weft.Models;
 
 /// <summary>
 /// Reads the options of one block for the factory that builds it. Each option is asked for by name with the value it has where it is not
-/// given; <see cref="Done"/> then refuses whatever was not asked for. Errors name the block, the option, its value and what would do.
+/// given; <see cref="Done()"/> then refuses whatever was not asked for. Errors name the block, the option, its value and what would do.
 /// </summary>
 public sealed class BlockOptions
 {
