@@ -297,13 +297,23 @@ public static partial class BlockTable
         ["rwkv4"] = new(Rwkv4.Create, new()
         {
             Title = "RWKV-4",
-            Line = "the time mix of RWKV-4: a decaying average weighted by e^key, channel by channel",
+            Line = "the time mix of RWKV-4: a decaying average weighted by e^key, channel by channel: [channels=128]",
             Equation = "o_t = (n_{t-1} + e^{u + k_t} v_t) / (d_{t-1} + e^{u + k_t}); n_t = e^w n_{t-1} + e^{k_t} v_t; d_t = e^w d_{t-1} + e^{k_t}",
             State = "3 d",
             Algorithm = "a scan of the average n / d and log d, vectorised over channels",
             Source = "arXiv 2305.13048 (equations 11 to 19, appendix D)",
             Rate = 2e-3,
             Preset = "(rwkv4 swiglu)*3",
+        }),
+        ["rwkv4-channels"] = new(Rwkv4Channels.Create, new()
+        {
+            Title = "RWKV-4 channel mixing",
+            Line = "RWKV-4's MLP, which looks at the token before too: [hidden=512]",
+            Equation = "y_t = sigmoid(W_r x^r_t) * W_v relu(W_k x^k_t)^2, with x^k and x^r blends of x_t and x_{t-1}",
+            State = "d",
+            Algorithm = "token by token",
+            Source = "arXiv 2305.13048 (section 3.1, appendix D)",
+            Rate = 2e-3,
         }),
         ["rwkv6"] = new(Rwkv6.Create, new()
         {
@@ -360,6 +370,16 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "s5*6",
         }),
+        ["short-conv"] = new(ShortConv.Create, new()
+        {
+            Title = "Gated short convolution",
+            Line = "a convolution of a few taps between two gates, as in LFM2: [conv=3, bias]",
+            Equation = "y = W_out (C * conv(B * u)); B, C, u = W_in x",
+            State = "(K - 1) d",
+            Algorithm = "a depthwise convolution over all tokens",
+            Source = "arXiv 2511.23404",
+            Rate = 1e-3,
+        }),
         ["slstm"] = new(SLstm.Create, new()
         {
             Title = "sLSTM",
@@ -402,6 +422,16 @@ public static partial class BlockTable
             Source = "arXiv 2407.02490 (MInference, section 3), 2504.17768 (vertical-slash)",
             Rate = 1e-3,
             Preset = "(vertical-slash-attention[heads=2, vertical=64, slash=64, tile=128, last=16] swiglu)*3",
+        }),
+        ["xlstm"] = new(XLstm.Create, new()
+        {
+            Title = "xLSTM-7B's mLSTM",
+            Line = "the matrix memory without mLSTM's convolution and inner width, its gates soft-capped: [heads=4, qk-dim=64]",
+            Equation = "C_t = f_t C_{t-1} + i_t k_t v_t^T; n_t = f_t n_{t-1} + i_t k_t; h_t = C_t^T q_t / max(|n_t . q_t|, 1); y = W_out (norm(h) sigmoid(z))",
+            State = "K V / H + K + H, keys of K columns and values of V",
+            Algorithm = "chunks of 64 as matrix products after a running maximum that keeps the gates in range",
+            Source = "arXiv 2503.13427 (section 2.1), 2405.04517 (equations 15, 19-27)",
+            Rate = 1e-3,
         }),
     };
 }

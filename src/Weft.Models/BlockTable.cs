@@ -26,7 +26,7 @@ public sealed record BlockInfo
     /// <summary>The peak learning rate that suits models of it at width 96: from a sweep (docs/measurements.md), or the field's habit.</summary>
     public required double Rate { get; init; }
 
-    /// <summary>The pattern of the preset model named after the block; null where there is none: for MLPs, and attention, whose preset is "transformer".</summary>
+    /// <summary>The pattern of the preset model named after the block; null where there is none: for MLPs, for attention, whose preset is "transformer", and for mixers of published models without a record of their own.</summary>
     public string? Preset { get; init; }
 }
 

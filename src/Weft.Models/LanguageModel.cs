@@ -108,7 +108,7 @@ public sealed class LanguageModel : Module
     private Tensor Logits(Tensor x)
     {
         Tensor logits = Ops.Linear(Normed(x), head);
-        return Config.LogitCap == 0 ? logits : Ops.Affine(Ops.Tanh(Ops.Affine(logits, 1 / Config.LogitCap)), Config.LogitCap);
+        return Config.LogitCap == 0 ? logits : Ops.SoftCap(logits, Config.LogitCap);
     }
 
     private static Tensor Scaled(Tensor x, float scale) => scale == 1 ? x : Ops.Affine(x, scale);

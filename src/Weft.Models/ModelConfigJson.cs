@@ -7,7 +7,7 @@ namespace Weft.Models;
 /// <summary>The JSON form of a <see cref="ModelConfig"/>. What it reads may come from anyone: size and depth are bounded.</summary>
 internal static class ModelConfigJson
 {
-    private const string VersionKey = "weft";
+    internal const string VersionKey = "weft";
 
     private static readonly string[] Keys =
     [

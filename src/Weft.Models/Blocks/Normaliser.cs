@@ -13,12 +13,15 @@ public enum NormKind
 
     /// <summary>None: what comes in goes out.</summary>
     None,
+
+    /// <summary>Root mean square, with a weight and a bias (xLSTM with biases).</summary>
+    BiasedRms,
 }
 
 /// <summary>The words for norms in patterns and configurations.</summary>
 internal static class NormKinds
 {
-    public static readonly string[] Words = ["rms", "layer", "none"]; // in the order of NormKind
+    public static readonly string[] Words = ["rms", "layer", "none", "biased-rms"]; // in the order of NormKind
 
     public static string Word(this NormKind kind) => Words[(int)kind];
 
@@ -31,19 +34,20 @@ internal sealed class Normaliser : Module
     private readonly NormKind kind;
     private readonly float epsilon;
     private readonly Tensor? weight; // [columns]
-    private readonly Tensor? bias;   // [columns], of a layer norm
+    private readonly Tensor? bias;   // [columns]; null for none
 
     public Normaliser(Builder builder, NormKind kind, int columns, float epsilon)
     {
         (this.kind, this.epsilon) = (kind, epsilon);
         weight = kind == NormKind.None ? null : Learn(builder, "weight", new Shape(columns), Initial.Ones, decay: false);
-        bias = kind == NormKind.Layer ? Learn(builder, "bias", new Shape(columns), Initial.Zeros, decay: false) : null;
+        bias = kind is NormKind.Layer or NormKind.BiasedRms ? Learn(builder, "bias", new Shape(columns), Initial.Zeros, decay: false) : null;
     }
 
     public Tensor Forward(Tensor x) => kind switch
     {
         NormKind.Rms => Ops.RmsNorm(x, weight, epsilon),
         NormKind.Layer => Ops.Add(Ops.LayerNorm(x, weight, epsilon), bias!),
+        NormKind.BiasedRms => Ops.Add(Ops.RmsNorm(x, weight, epsilon), bias!),
         _ => x,
     };
 }

@@ -56,7 +56,7 @@ public sealed record Wiring
     public bool IsForNext { get; init; }
 
     /// <summary>
-    /// Options: <c>pre-norm</c> (rms, the default, layer or none), <c>post-norm</c> (none, the default, rms or layer), <c>input-scale</c>,
+    /// Options: <c>pre-norm</c> (rms, the default, layer, biased-rms or none), <c>post-norm</c> (none, the default, or one of those), <c>input-scale</c>,
     /// <c>branch-scale</c>, <c>residual</c> (stream, the default, or normed), <c>residual-scale</c>, <c>parallel</c>,
     /// <c>with-embedding</c>, <c>to-next</c>.
     /// </summary>

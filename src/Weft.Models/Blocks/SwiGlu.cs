@@ -22,7 +22,10 @@ public sealed class SwiGlu : Mixer
 
     /// <summary>Options: <c>hidden</c>, the hidden width; 8/3 of the model's, rounded up to a multiple of 32, unless given.</summary>
     public static SwiGlu Create(BlockOptions options, Builder builder) =>
-        new(builder, options.Int("hidden", ((builder.Width * 8 / 3) + 31) / 32 * 32, 1, 1 << 20));
+        new(builder, options.Int("hidden", UsualHidden(builder.Width), 1, 1 << 20));
+
+    /// <summary>8/3 of a model's width, rounded up to a multiple of 32.</summary>
+    internal static int UsualHidden(int width) => ((width * 8 / 3) + 31) / 32 * 32;
 
     /// <inheritdoc/>
     public override Tensor Mix(Tensor x, MixerState state)

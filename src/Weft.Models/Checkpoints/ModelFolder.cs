@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Weft.Models.Checkpoints.HuggingFace;
 using Weft.Tensors;
 
 namespace Weft.Models.Checkpoints;
@@ -38,9 +39,12 @@ public static class ModelFolder
         TensorFile.Save(Path.Combine(folder, WeightsFile), model.Parameters().Select(p => (p.Name, p.Tensor)));
     }
 
-    /// <summary>Builds the model that a folder holds, on <paramref name="device"/>.</summary>
+    /// <summary>
+    /// Builds the model that a folder holds, in this format or as published (<see cref="HuggingFaceFolder"/>), on <paramref name="device"/>.
+    /// Matrices that it holds in bfloat16 stay so, unless they are to be <paramref name="learned"/>.
+    /// </summary>
     /// <exception cref="InputException">The folder holds no model of this version; the message names the file, the key and the reason.</exception>
-    public static LanguageModel Load(string path, Device device)
+    public static LanguageModel Load(string path, Device device, bool learned = false)
     {
         ArgumentNullException.ThrowIfNull(path);
         if (!Directory.Exists(path))
@@ -48,14 +52,21 @@ public static class ModelFolder
             throw new InputException($"cannot read the model {AtomicFile.Quote(path)}: {(File.Exists(path) ? "it is a file; give its folder" : "no such folder")}");
         }
 
-        ModelConfig config = AtomicFolder.Read(path, ConfigFile, file => ModelConfig.Load(file, BlockTable.Names));
-        LanguageModel model = Build(path, config, device);
-        AtomicFolder.Read(path, WeightsFile, file =>
+        if (IsHuggingFace(path))
         {
-            TensorFile.Load(file, model.Parameters().Select(p => (p.Name, p.Tensor)));
-            return true;
-        });
-        return model;
+            return HuggingFaceFolder.Open(path).Load(device, learned);
+        }
+
+        ModelConfig config = AtomicFolder.Read(path, ConfigFile, file => ModelConfig.Load(file, BlockTable.Names));
+        using WeightFile weights = AtomicFolder.Read(path, WeightsFile, SafetensorsFile.Open);
+        return WeightLoader.Load(Path.Combine(path, ConfigFile), config, WeightMap.Identity, weights, device, learned);
+    }
+
+    /// <summary>Whether a folder holds a published checkpoint (<see cref="HuggingFaceFolder"/>) rather than a model in Weft's own format.</summary>
+    public static bool IsHuggingFace(string path)
+    {
+        string file = AtomicFolder.PathOf(path, ConfigFile);
+        return File.Exists(file) && !HfConfig.Load(file).Has(ModelConfigJson.VersionKey);
     }
 
     /// <summary>
@@ -72,20 +83,5 @@ public static class ModelFolder
         }
 
         return TensorFile.Text(hash);
-    }
-
-    // A configuration may ask for any size. It gets twice what its weights hold, so that a difference is still told by name.
-    private static LanguageModel Build(string path, ModelConfig config, Device device)
-    {
-        using SafetensorsFile weights = AtomicFolder.Read(path, WeightsFile, SafetensorsFile.Open);
-        long allowance = (2 * weights.Names.Sum(n => weights.Info(n).Count)) + (1 << 20);
-        try
-        {
-            return LanguageModel.Blank(config, device, allowance);
-        }
-        catch (InputException e)
-        {
-            throw new InputException($"{AtomicFile.Quote(Path.Combine(path, ConfigFile))}: {e.Message}", e);
-        }
     }
 }

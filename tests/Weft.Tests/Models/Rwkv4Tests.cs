@@ -68,7 +68,7 @@ public sealed class Rwkv4Tests : IDisposable
 
     private Rwkv4 Load(int layer, int width, int layers)
     {
-        var mixer = new Rwkv4(new Builder(device, new RandomSource(1), width, layers), layer);
+        var mixer = new Rwkv4(new Builder(device, new RandomSource(1), width, layers), width, layer);
         foreach (Parameter parameter in mixer.Parameters())
         {
             parameter.Tensor.Set(Read(weights, "", layer, parameter));

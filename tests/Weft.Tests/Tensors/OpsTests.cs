@@ -32,6 +32,7 @@ public sealed class OpsTests : IDisposable
         Map("Log", x => Ops.Log(Ops.Exp(x)), x => x),
         Map("Sqrt", x => Ops.Sqrt(Ops.Exp(x)), x => Math.Sqrt(Math.Exp(x))),
         Map("Affine", x => Ops.Affine(x, -2, 3), x => 3 - (2 * x)),
+        Map("SoftCap", x => Ops.SoftCap(x, 1.5f), x => 1.5 * Math.Tanh(x / 1.5)),
         Map("the same tensor twice", x => Ops.Multiply(x, x), x => x * x),
         Pair("Add", Ops.Add, (a, b) => a + b),
         Pair("Subtract", Ops.Subtract, (a, b) => a - b),

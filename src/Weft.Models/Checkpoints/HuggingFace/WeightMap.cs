@@ -50,6 +50,18 @@ public sealed class WeightMap
     /// <summary>Makes an empty map for a checkpoint that <paramref name="has"/> these keys.</summary>
     internal WeightMap(Func<string, bool> has) => this.has = has;
 
+    /// <summary>The map of a file that holds every parameter under its own name.</summary>
+    internal static WeightMap Identity(LanguageModel model)
+    {
+        var map = new WeightMap(_ => true);
+        foreach (Parameter parameter in model.Parameters())
+        {
+            map[parameter.Name] = parameter.Name;
+        }
+
+        return map;
+    }
+
     /// <summary>Says where a parameter comes from.</summary>
     public WeightSource this[string parameter]
     {
@@ -95,9 +107,13 @@ public sealed class WeightMap
         var shapes = new Dictionary<string, long[]>(StringComparer.Ordinal);
         foreach (Parameter parameter in parameters)
         {
+            Shape ours = parameter.Tensor.Shape;
+            bool whole = Of(parameter).Parts is [{ Rows: 0, Transposed: false }];
             foreach ((WeightSource.Part part, _, int rows, int columns) in Pieces(parameter))
             {
-                long[] shape = part.Shape ?? (parameter.Tensor.Shape.Rank < 2 ? [part.Start + rows] : part.Transposed ? [columns, rows] : [part.Start + rows, columns]);
+                long[] shape = part.Shape ?? (whole ? [.. Enumerable.Range(0, ours.Rank).Select(i => (long)ours[i])]
+                    : ours.Rank < 2 ? [part.Start + rows]
+                    : part.Transposed ? [columns, rows] : [part.Start + rows, columns]);
                 if (!shapes.TryGetValue(part.Key, out long[]? known) || known[0] < shape[0])
                 {
                     shapes[part.Key] = shape;
