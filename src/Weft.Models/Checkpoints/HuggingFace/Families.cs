@@ -12,6 +12,13 @@ public static class Families
         new MistralFamily(),
         new Qwen2Family(),
         new Qwen3Family(),
+        new MambaFamily(),
+        new FalconMambaFamily(),
+        new Mamba2Family(),
+        new MambaSsmFamily(),
+        new BambaFamily(),
+        new FalconH1Family(),
+        new Zamba2Family(),
     ];
 
     /// <summary>The family of a configuration.</summary>
