@@ -19,7 +19,7 @@ public readonly record struct VerifiedContinuation(string How, int Equal, int To
 /// <summary>
 /// Compares a published checkpoint, run here, with what its reference implementation gave: a file <c>expected.safetensors</c> beside the weights
 /// with <c>input_ids</c> [B,T] and any of <c>logits</c> [B,T,V], <c>loss</c> [1] (the mean cross-entropy of each next token), <c>grad.KEY</c>
-/// (the loss's gradient) for the checkpoint's tensors, and <c>generated</c> [B,T+N], the greedy continuation in which the end of text is never chosen.
+/// (the loss's gradient) for the checkpoint's tensors, by the file's keys or by those that transformers has in memory (where some are joined), and <c>generated</c> [B,T+N], the greedy continuation in which the end of text is never chosen.
 /// </summary>
 public sealed class Verification
 {
@@ -31,14 +31,15 @@ public sealed class Verification
 
     private readonly LanguageModel model;
     private readonly HuggingFaceFolder folder;
-    private readonly WeightMap map;
+    private readonly WeightMap gradients; // by the keys that the reference's gradients have
     private readonly SafetensorsFile expected;
     private readonly int[] ids;
     private readonly int batch, time;
 
-    private Verification(LanguageModel model, HuggingFaceFolder folder, WeightMap map, SafetensorsFile expected)
+    private Verification(LanguageModel model, HuggingFaceFolder folder, SafetensorsFile expected)
     {
-        (this.model, this.folder, this.map, this.expected) = (model, folder, map, expected);
+        (this.model, this.folder, this.expected) = (model, folder, expected);
+        gradients = folder.Map(key => expected.Contains("grad." + key));
         (ids, batch, time) = Ids("input_ids");
         if (time < 2)
         {
@@ -53,9 +54,8 @@ public sealed class Verification
     {
         HuggingFaceFolder folder = HuggingFaceFolder.Open(path);
         using SafetensorsFile expected = SafetensorsFile.Open(Path.Combine(path, FileName));
-        using WeightFile weights = WeightFile.Open(path);
         LanguageModel model = folder.Load(device, learned: true);
-        var verification = new Verification(model, folder, folder.Map(weights.Contains), expected);
+        var verification = new Verification(model, folder, expected);
         foreach (VerifiedTensor tensor in verification.Tensors())
         {
             yield return tensor;
@@ -98,7 +98,7 @@ public sealed class Verification
 
         tape.Backward(loss);
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        foreach ((string key, _, float[] values) in WeightLoader.Unmap(map, model, p => p.Tensor.Grad?.ToArray() ?? new float[p.Tensor.Shape.Count], areGradients: true))
+        foreach ((string key, _, float[] values) in WeightLoader.Unmap(gradients, model, p => p.Tensor.Grad?.ToArray() ?? new float[p.Tensor.Shape.Count], areGradients: true))
         {
             if (expected.Contains("grad." + key))
             {

@@ -68,7 +68,11 @@ public sealed class WeightMap
         set => sources.Add(parameter, value);
     }
 
-    /// <summary>Whether the checkpoint has a tensor: some keys have two spellings.</summary>
+    /// <summary>
+    /// Whether the checkpoint has a tensor. Where keys have two spellings a family chooses by it: older and newer files, and - as the
+    /// gradients of references are named - what transformers 5 has in memory: experts joined into experts.gate_up_proj [E, 2 hidden, D] and
+    /// experts.down_proj [E, D, hidden], convolutions of q, k and v into one, backbone. renamed to model.
+    /// </summary>
     public bool Has(string key) => has(key);
 
     /// <summary>Leaves tensors aside that hold nothing learned: buffers, copies of what is tied.</summary>
