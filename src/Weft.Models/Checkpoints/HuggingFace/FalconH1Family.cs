@@ -70,8 +70,8 @@ internal sealed class FalconH1Family : Family
         return factors.Length == count ? factors : throw c.Bad(key, $"{count} numbers are expected");
     }
 
-    private static object? Factor(HfConfig c, string key) => Other(c.Real(key, 1));
+    private static double? Factor(HfConfig c, string key) => Other(c.Real(key, 1));
 
     // A factor of 1 is left out.
-    private static object? Other(double factor) => factor == 1 ? null : factor;
+    private static double? Other(double factor) => factor == 1 ? null : factor;
 }
