@@ -47,31 +47,45 @@ public sealed class LanguageModel : Module
     /// <summary>The residual blocks, in order.</summary>
     public IReadOnlyList<ResidualBlock> Blocks => blocks;
 
-    /// <summary>How the weights of linear maps, the embedding and the head are held.</summary>
-    public WeightFormat Format { get; private set; }
+    /// <summary>How the weights of linear maps, the embedding and the head are held: the form of fewest bits among them.</summary>
+    public WeightFormat Format => Parameters().Max(p => p.Tensor.Format);
 
     /// <summary>The bytes of all weights as they are held.</summary>
     public long WeightBytes => Parameters().Sum(p => p.Tensor.Bytes);
 
     /// <summary>
-    /// Rounds the weights of linear maps, the embedding and the head to few bits (<see cref="Tensor.Quantize"/>) and frees their float32
-    /// values. The model then takes less memory, generates faster, where reading weights is what takes the time, and predicts a little
-    /// worse; it can no longer be trained or saved. What is smaller than 32 x 32, norms, convolutions and all else stay as they are.
+    /// Rounds the weights of linear maps, the embedding and the head to fewer bits (<see cref="Tensor.Quantize"/>) and frees the values
+    /// they had. The model then takes less memory, generates faster, where reading weights is what takes the time, and predicts a little
+    /// worse; it can no longer be trained. What is smaller than 32 x 32, norms, convolutions and all else stay as they are, and so
+    /// does what is held in that form already.
     /// </summary>
-    /// <exception cref="InputException">It was quantised before.</exception>
+    /// <exception cref="InputException">It is in 8 or 4 bits, or in fewer bits than asked for.</exception>
     public void Quantize(WeightFormat format)
     {
-        if (Format != WeightFormat.Float32)
+        if (Format > format || (Format == format && format != WeightFormat.BFloat16))
         {
             throw new InputException($"the model's weights are {Format.Word()} already: load the model anew to have them in {format.Word()}");
         }
 
-        foreach (Parameter parameter in Parameters().Where(p => p.IsQuantizable))
+        foreach (Parameter parameter in Parameters().Where(p => p.IsQuantizable && p.Tensor.Format != format))
         {
             parameter.Tensor.Quantize(format);
         }
+    }
 
-        Format = format;
+    /// <summary>Turns weights that are held in bfloat16 to float32, of the same values, so that the model can be trained.</summary>
+    /// <exception cref="InputException">Weights are in 8 or 4 bits.</exception>
+    public void Dequantize()
+    {
+        if (Format > WeightFormat.BFloat16)
+        {
+            throw Format.NotTrained();
+        }
+
+        foreach (Parameter parameter in Parameters().Where(p => p.Tensor.Format == WeightFormat.BFloat16))
+        {
+            parameter.Tensor.Dequantize();
+        }
     }
 
     /// <summary>A state for <paramref name="batch"/> sequences, as before the first token.</summary>

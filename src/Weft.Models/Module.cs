@@ -76,9 +76,8 @@ public abstract class Module
             throw new InputException($"the configuration describes a larger model than {(builder.Allowance < 0 ? "its weights hold" : "can be built")} ('{name}' {shape})");
         }
 
-<<<<<<< HEAD
         var use = new MemoryUse($"parameter '{builder.Path}{name}'", "a smaller width, or fewer or smaller blocks,");
-        Tensor tensor = (builder.Blank ? builder.Device.Empty(shape, use) : builder.Device.Zeros(shape, use)).WithGrad();
+        Tensor tensor = builder.Blank ? builder.Device.Empty(shape, use) : builder.Device.Zeros(shape, use);
         if (!builder.Blank)
         {
             var values = new float[shape.Count];
@@ -86,12 +85,6 @@ public abstract class Module
             tensor.Set(values);
         }
 
-=======
-        Tensor tensor = builder.Device.Zeros(shape, new MemoryUse($"parameter '{builder.Path}{name}'", "a smaller width, or fewer or smaller blocks,"));
-        var values = new float[shape.Count];
-        initial(values, builder.Random);
-        tensor.Set(values);
->>>>>>> moe
         own.Add(new Parameter(name, tensor, decay) { IsQuantizable = isMatrix && Math.Min(shape[0], shape[1]) >= LeastQuantized });
         return tensor;
     }

@@ -55,7 +55,10 @@ public sealed class MixtureOfExperts : Mixer
     /// <c>latent</c> (0, none), a narrower width that experts work in; <c>shared</c> (0, none), the hidden width of an expert for all tokens,
     /// <c>shared-gate</c> (false), a sigmoid of one output that it is multiplied by; <c>bias</c> (false), of the latent maps and the shared expert.
     /// </summary>
-    public static MixtureOfExperts Create(BlockOptions options, Builder builder)
+    public static MixtureOfExperts Create(BlockOptions options, Builder builder) => new(builder, Read(options, builder.Width));
+
+    /// <summary>Reads a block's options.</summary>
+    internal static MixtureOptions Read(BlockOptions options, int width)
     {
         const int most = 1 << 20;
         int experts = options.Int("experts", 8, 1, 1 << 16), active = options.Int("active", 2, 1, 1 << 16);
@@ -77,7 +80,7 @@ public sealed class MixtureOfExperts : Mixer
 
         var routing = new ExpertRouting(experts, active, options.Choice("router", "softmax", "softmax", "sigmoid") == "sigmoid", options.Flag("renormalise", true),
             (float)options.Real("scale", 1, 1e-6, 1e6), groups, activeGroups);
-        int share = (SwiGlu.UsualHidden(builder.Width) + active - 1) / active;
+        int share = (SwiGlu.UsualHidden(width) + active - 1) / active;
         var mixture = new MixtureOptions(routing, options.Int("hidden", (share + 31) / 32 * 32, 1, most))
         {
             Activation = Activations.Read(options, Activation.Silu),
@@ -97,12 +100,12 @@ public sealed class MixtureOfExperts : Mixer
             throw options.Refuse("bias", "biases nothing: give shared or latent");
         }
 
-        if (2L * experts * Math.Max(mixture.Hidden, Math.Max(mixture.Latent, builder.Width)) > int.MaxValue)
+        if (2L * experts * Math.Max(mixture.Hidden, Math.Max(mixture.Latent, width)) > int.MaxValue)
         {
             throw options.Refuse("experts", $"makes matrices of more than {int.MaxValue} rows: fewer or narrower experts do");
         }
 
-        return new MixtureOfExperts(builder, mixture);
+        return mixture;
     }
 
     /// <inheritdoc/>

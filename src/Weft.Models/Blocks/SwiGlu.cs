@@ -25,13 +25,6 @@ public sealed class SwiGlu : Mixer
         downBias = bias ? Learn(builder, "down_proj.bias", new Shape(width), Initial.Zeros, decay: false) : null;
     }
 
-<<<<<<< HEAD
-    /// <summary>Options: <c>hidden</c>, the hidden width; 8/3 of the model's, rounded up to a multiple of 32, unless given.</summary>
-    public static SwiGlu Create(BlockOptions options, Builder builder) =>
-        new(builder, options.Int("hidden", UsualHidden(builder.Width), 1, 1 << 20));
-
-    /// <summary>8/3 of a model's width, rounded up to a multiple of 32.</summary>
-=======
     /// <summary>
     /// Options: <c>hidden</c>, the hidden width (8/3 of the model's, rounded up to a multiple of 32, unless given); <c>activation</c> (silu),
     /// the gate's; <c>bias</c> (false), of all three maps; <c>gate-scale</c> (1), a constant that multiplies what the activation takes.
@@ -39,8 +32,7 @@ public sealed class SwiGlu : Mixer
     public static SwiGlu Create(BlockOptions options, Builder builder) => new(builder, options.Int("hidden", UsualHidden(builder.Width), 1, 1 << 20),
         Activations.Read(options, Activation.Silu), options.Flag("bias", false), (float)options.Real("gate-scale", 1, 1e-6, 1e6));
 
-    /// <summary>The hidden width that gives as many weights as an MLP without a gate and of four times the width has.</summary>
->>>>>>> moe
+    /// <summary>8/3 of a model's width, rounded up to a multiple of 32: about as many weights as an MLP without a gate of four times the width has.</summary>
     internal static int UsualHidden(int width) => ((width * 8 / 3) + 31) / 32 * 32;
 
     /// <inheritdoc/>

@@ -310,7 +310,7 @@ public sealed unsafe partial class CpuDevice
     {
         using Timed timed = Measure([x, Operand.Floats(ReadBy(route) * y.Shape.Columns * x.Shape.Columns), y]);
         int n = y.Shape.Columns, k = x.Shape.Columns;
-        bool few = route.Tokens <= FewRows.MaxRows, inBf16 = kernels != null && weight.IsWeight && Bf16Gemm.Takes(route.Rows, n, k, true);
+        bool isPart = route.Tokens > FewRows.MaxRows, inBf16 = kernels != null && weight.IsWeight && Bf16Gemm.Takes(route.Rows, n, k, true);
         float* packed = inBf16 ? PackedExperts(weight, route.Experts, n, k) : null;
         CountFlops(2L * route.Rows * n * k);
         for (int expert = 0; expert < route.Experts; expert++)
@@ -323,15 +323,12 @@ public sealed unsafe partial class CpuDevice
 
             Part(expertX, x, start, m);
             Part(expertY, y, start, m);
-            float* from = expertX.Pointer, to = expertY.Pointer, matrix = packed + (expert * Bf16Gemm.PackedLanes(n, k));
             if (weight.Format != WeightFormat.Float32)
-                QuantizedProduct(expertX, QuantizedOf(weight), expert * n, n, null, expertY, false);
-            else if (inBf16 && few)
-                Bf16Rows.Run(Pool, m, n, k, from, expertX.RowStride, matrix, false, to, expertY.RowStride, null);
+                HeldProduct(expertX, HeldOf(weight), expert * n, n, null, expertY, false, isPart);
             else if (inBf16)
-                Bf16Gemm.Run(Pool, kernels, false, m, n, k, from, expertX.RowStride, matrix, 0, to, expertY.RowStride);
+                Bf16Product(expertX, false, packed + (expert * Bf16Gemm.PackedLanes(n, k)), true, n, k, null, expertY, false, isPart);
             else
-                Gemm.Run(Pool, false, true, m, n, k, from, expertX.RowStride, weight.Pointer + ((long)expert * n * weight.RowStride), weight.RowStride, 0, to, expertY.RowStride, partOfMore: !few);
+                Gemm.Run(Pool, false, true, m, n, k, expertX.Pointer, expertX.RowStride, weight.Pointer + ((long)expert * n * weight.RowStride), weight.RowStride, 0, expertY.Pointer, expertY.RowStride, partOfMore: isPart);
         }
     }
 

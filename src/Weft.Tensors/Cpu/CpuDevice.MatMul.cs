@@ -7,7 +7,7 @@ public sealed unsafe partial class CpuDevice
         using Timed timed = Measure([a, b, bias, new(c, accumulate)]);
         int m = c.Shape.Rows, n = c.Shape.Columns, k = transposeA ? a.Shape.Rows : a.Shape.Columns;
         CountFlops(2L * m * n * k);
-        if (b.Format != WeightFormat.Float32)
+        if (b.Format != WeightFormat.Float32 && transposeB && !transposeA)
         {
             HeldProduct(a, HeldOf(b), 0, n, bias, c, accumulate);
             return;

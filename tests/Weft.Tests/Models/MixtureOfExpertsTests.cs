@@ -95,9 +95,10 @@ public sealed class MixtureOfExpertsTests : IDisposable
     }
 
     [Theory]
+    [InlineData(WeightFormat.BFloat16)]
     [InlineData(WeightFormat.Int8)]
     [InlineData(WeightFormat.Int4)]
-    public void QuantizedExpertsAreTheirRoundedWeights(WeightFormat format)
+    public void HeldExpertsAreTheirRoundedWeights(WeightFormat format)
     {
         var row = new MixerRow("moe[experts=4, hidden=64, shared=32]", 32, 16);
         Mixer quantized = row.Create(device), rounded = row.Create(device);
@@ -110,6 +111,7 @@ public sealed class MixtureOfExpertsTests : IDisposable
         Assert.Equal(["experts.gate_up_proj.weight", "experts.down_proj.weight", "shared.gate_up_proj.weight", "shared.down_proj.weight"],
             quantized.Parameters().Where(p => p.Tensor.Format == format).Select(p => p.Name));
         float[] x = LawTools.Gaussian(2 * 50 * 32, 5);
+        Assert.Equal(LawTools.Mix(quantized, quantized.NewState(2), x, 2, 32, [50]), LawTools.Mix(quantized, quantized.NewState(2), x, 2, 32, [16, 3, 31]));
         foreach (int[] pieces in new int[][] { [50], [1, 2, 47] })
         {
             LawTools.Close(LawTools.Mix(quantized, quantized.NewState(2), x, 2, 32, pieces), LawTools.Mix(rounded, rounded.NewState(2), x, 2, 32, pieces), 1e-5, format.ToString());
