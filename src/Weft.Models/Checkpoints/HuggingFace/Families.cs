@@ -14,12 +14,20 @@ public static class Families
         new Gpt2Family(),
         new Lfm2Family(),
         new LlamaFamily(),
+<<<<<<< HEAD
         new Mamba2Family(),
         new MambaFamily(),
         new MambaSsmFamily(),
+=======
+        new MiniMaxFamily(),
+>>>>>>> deltas
         new MistralFamily(),
+        new OlmoHybridFamily(),
         new Qwen2Family(),
+        new Qwen35Family(),
         new Qwen3Family(),
+        new Qwen3NextFamily(),
+        new RecurrentGemmaFamily(),
         new Rwkv4Family(),
         new XLstmFamily(),
         new Zamba2Family(),

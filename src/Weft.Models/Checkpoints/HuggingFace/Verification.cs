@@ -165,10 +165,10 @@ public sealed class Verification
             Read(sequence.Slice(i, Math.Min(piece, time - i)));
         }
 
-        int[] ends = folder.Config.Ints("eos_token_id") ?? [];
+        int[] ends = folder.Family.Language(folder.Config).Ints("eos_token_id") ?? [];
         for (int i = 0; i < count; i++)
         {
-            foreach (int end in ends)
+            foreach (int end in ends.Where(e => (uint)e < (uint)logits.Length))
             {
                 logits[end] = float.NegativeInfinity;
             }
