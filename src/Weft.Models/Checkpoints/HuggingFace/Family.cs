@@ -43,6 +43,11 @@ public abstract class Family
         EndOfText = c.Ints("eos_token_id") is [int end, ..] ? end : -1,
     };
 
+    /// <summary>The number of layers.</summary>
+    /// <exception cref="InputException">There are none, or too many.</exception>
+    protected static int LayerCount(HfConfig c, string key = "num_hidden_layers") => c.Int(key) is >= 1 and <= Pattern.MaxBlocks and int count ? count
+        : throw c.Bad(key, $"a number from 1 to {Pattern.MaxBlocks} is expected");
+
     /// <summary>The embedding, the last norm and - unless it is tied - the head.</summary>
     protected static void MapEnds(ModelConfig model, WeightMap map, string embedding, string norm, string head = "lm_head.weight")
     {
