@@ -261,6 +261,16 @@ public static partial class BlockTable
             Rate = 2e-3,
             Preset = "(minlstm swiglu)*3",
         }),
+        ["mlp"] = new(Mlp.Create, new()
+        {
+            Title = "MLP",
+            Line = "an MLP without a gate: [hidden=512, activation=relu2, bias]",
+            Equation = "y = W_down act(W_up x)",
+            State = "0",
+            Algorithm = "token by token",
+            Source = "arXiv 1706.03762 (section 3.3), 2109.08668 (relu^2)",
+            Rate = 2e-3,
+        }),
         ["mlstm"] = new(MLstm.Create, new()
         {
             Title = "mLSTM",
@@ -271,6 +281,16 @@ public static partial class BlockTable
             Source = "arXiv 2405.04517 (equations 15, 19-27; figure 10)",
             Rate = 1e-3,
             Preset = "mlstm*6",
+        }),
+        ["moe"] = new(MixtureOfExperts.Create, new()
+        {
+            Title = "Mixture of experts",
+            Line = "MLPs of which each token chooses a few: [experts=8, active=2, hidden=128, shared=128]",
+            Equation = "y = sum_e w_e E_e(x) over the largest of softmax(W x), or of sigmoid(W x) + b; E an MLP, gated or not",
+            State = "0",
+            Algorithm = "tokens grouped by expert, a product an expert",
+            Source = "arXiv 1701.06538, 2401.04088 (section 2.1), 2412.19437 (section 2.1.2)",
+            Rate = 2e-3,
         }),
         ["retnet"] = new(RetNet.Create, new()
         {
@@ -394,7 +414,7 @@ public static partial class BlockTable
         ["swiglu"] = new(SwiGlu.Create, new()
         {
             Title = "SwiGLU MLP",
-            Line = "a gated MLP between mixers: [hidden=352]",
+            Line = "a gated MLP between mixers: [hidden=352, activation=gelu, bias]",
             Equation = "y = W_down (silu(W_gate x) * W_up x)",
             State = "0",
             Algorithm = "token by token",

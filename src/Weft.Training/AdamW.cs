@@ -25,7 +25,7 @@ public sealed class AdamW : IDisposable
             throw fixedOne.Tensor.Format.NotTrained();
         }
 
-        moments = [.. parameters.Select(p => new Moments(p, Zeros(p, "mean"), Zeros(p, "variance")))];
+        moments = [.. parameters.Where(p => p.Tensor.RequiresGrad).Select(p => new Moments(p, Zeros(p, "mean"), Zeros(p, "variance")))];
         (beta1, beta2, epsilon, decay) = ((float)options.Beta1, (float)options.Beta2, (float)options.Epsilon, (float)options.Decay);
     }
 

@@ -14,6 +14,12 @@ public static class ModelFolder
     /// <summary>The file of the configuration.</summary>
     public const string ConfigFile = "config.json";
 
+    /// <summary>The file of the tokenizer; a model in Weft's own format that has none reads bytes.</summary>
+    public const string TokenizerFile = "tokenizer.json";
+
+    /// <summary>What an imported model keeps of its origin: the configuration that it came with.</summary>
+    private const string OriginFile = "huggingface.json";
+
     /// <summary>The file of the weights.</summary>
     public const string WeightsFile = "model.safetensors";
 
@@ -36,7 +42,62 @@ public static class ModelFolder
         }
 
         AtomicFile.WriteAllBytes(Path.Combine(folder, ConfigFile), model.Config.ToJson());
-        TensorFile.Save(Path.Combine(folder, WeightsFile), model.Parameters().Select(p => (p.Name, p.Tensor)));
+        WeightLoader.Save(Path.Combine(folder, WeightsFile), model, WeightMap.Identity(model));
+    }
+
+    /// <summary>Writes a published checkpoint in this format: its model, its tokenizer, and what a later <see cref="Export"/> needs.</summary>
+    /// <exception cref="InputException">There is no published checkpoint at <paramref name="from"/>, or a model at <paramref name="to"/> already.</exception>
+    public static LanguageModel Import(string from, string to, Device device)
+    {
+        RequireVacant(to);
+        LanguageModel model = Load(from, device);
+        if (!IsHuggingFace(from))
+        {
+            throw new InputException($"{AtomicFile.Quote(from)} is in this format already; there is nothing to import");
+        }
+
+        using AtomicFolder folder = AtomicFolder.Open(to);
+        folder.Publish(writing =>
+        {
+            Write(model, writing);
+            File.Copy(Path.Combine(from, ConfigFile), Path.Combine(writing, OriginFile));
+            CopyTokenizer(from, writing);
+        });
+        return model;
+    }
+
+    /// <summary>Writes a model as a published checkpoint: in the family that it was imported from, or in the first that describes it, which is returned.</summary>
+    /// <exception cref="InputException">No family does, or there is a model at <paramref name="to"/> already.</exception>
+    public static Family Export(string from, string to, Device device)
+    {
+        RequireVacant(to);
+        LanguageModel model = Load(from, device);
+        string origin = AtomicFolder.PathOf(from, IsHuggingFace(from) ? ConfigFile : OriginFile);
+        HuggingFaceFolder published = HuggingFaceFolder.For(model, File.Exists(origin) ? HfConfig.Load(origin) : null, to);
+        using AtomicFolder folder = AtomicFolder.Open(to);
+        folder.Publish(writing =>
+        {
+            published.Write(model, writing);
+            CopyTokenizer(from, writing);
+        });
+        return published.Family;
+    }
+
+    private static void CopyTokenizer(string from, string to)
+    {
+        string file = AtomicFolder.PathOf(from, TokenizerFile);
+        if (File.Exists(file))
+        {
+            File.Copy(file, Path.Combine(to, TokenizerFile));
+        }
+    }
+
+    private static void RequireVacant(string path)
+    {
+        if (File.Exists(path) || File.Exists(AtomicFolder.PathOf(path, ConfigFile)))
+        {
+            throw new InputException($"{AtomicFile.Quote(path)} {(File.Exists(path) ? "is a file" : "holds a model already")}; give another folder");
+        }
     }
 
     /// <summary>

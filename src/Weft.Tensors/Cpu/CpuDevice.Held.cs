@@ -40,22 +40,25 @@ public sealed unsafe partial class CpuDevice
         ((Bf16Weight)HeldOf(weight)).Unpack(Pool, values.Pointer);
     }
 
-    /// <summary>c = a w^T (+ bias) (+ c), of w the n rows from <paramref name="first"/> on, a multiple of 32.</summary>
-    private void HeldProduct(Tensor a, HeldWeight w, int first, int n, Tensor? bias, Tensor c, bool accumulate)
+    /// <summary>
+    /// c = a w^T (+ bias) (+ c), of w the n rows from <paramref name="first"/> on, a multiple of 32. Few rows that are
+    /// <paramref name="partOfMore"/> have the bits that they have among many.
+    /// </summary>
+    private void HeldProduct(Tensor a, HeldWeight w, int first, int n, Tensor? bias, Tensor c, bool accumulate, bool partOfMore = false)
     {
         bool inBf16 = kernels != null && Bf16Gemm.Takes(c.Shape.Rows, w.N, w.K, isWeight: true);
         if (w is Bf16Weight bf16)
-            Bf16Product(a, false, bf16.LanesAt(first), inBf16, n, bf16.K, bias, c, accumulate);
+            Bf16Product(a, false, bf16.LanesAt(first), inBf16, n, bf16.K, bias, c, accumulate, partOfMore);
         else
-            QuantizedProduct(a, (QuantizedWeight)w, first, inBf16, n, bias, c, accumulate);
+            QuantizedProduct(a, (QuantizedWeight)w, first, inBf16, n, bias, c, accumulate, partOfMore);
     }
 
     // A product with an op(b) in the panels of Bf16Pack, in bfloat16 or, of A as it lies, in float32.
-    private void Bf16Product(Tensor a, bool transposeA, float* b, bool inBf16, int n, int k, Tensor? bias, Tensor c, bool accumulate)
+    private void Bf16Product(Tensor a, bool transposeA, float* b, bool inBf16, int n, int k, Tensor? bias, Tensor c, bool accumulate, bool partOfMore = false)
     {
         int m = c.Shape.Rows;
         float* addend = bias is null ? null : bias.Pointer;
-        if (m <= FewRows.MaxRows && !transposeA)
+        if (m <= FewRows.MaxRows && !transposeA && !partOfMore)
             Bf16Rows.Run(Pool, m, n, k, a.Pointer, a.RowStride, inBf16, b, accumulate, c.Pointer, c.RowStride, addend);
         else if (inBf16)
             Bf16Gemm.Run(Pool, kernels, transposeA, m, n, k, a.Pointer, a.RowStride, b, accumulate ? 1 : 0, c.Pointer, c.RowStride, addend);
@@ -63,11 +66,11 @@ public sealed unsafe partial class CpuDevice
             Gemm.RunBf16(Pool, m, n, k, a.Pointer, a.RowStride, b, accumulate ? 1 : 0, c.Pointer, c.RowStride, addend);
     }
 
-    private void QuantizedProduct(Tensor a, QuantizedWeight w, int first, bool inBf16, int n, Tensor? bias, Tensor c, bool accumulate)
+    private void QuantizedProduct(Tensor a, QuantizedWeight w, int first, bool inBf16, int n, Tensor? bias, Tensor c, bool accumulate, bool partOfMore)
     {
         int m = c.Shape.Rows, k = w.K;
         float* addend = bias is null ? null : bias.Pointer;
-        if (m <= FewRows.MaxRows)
+        if (m <= FewRows.MaxRows && !partOfMore)
         {
             QuantizedRows.Run(Pool, m, first, n, a.Pointer, a.RowStride, w, accumulate, c.Pointer, c.RowStride, addend);
             return;
@@ -83,7 +86,7 @@ public sealed unsafe partial class CpuDevice
             if (inBf16)
                 Bf16Gemm.Run(Pool, kernels, false, m, columns, k, a.Pointer, a.RowStride, unpacked, accumulate ? 1 : 0, to, c.RowStride, plus);
             else
-                Gemm.Run(Pool, false, false, m, columns, k, a.Pointer, a.RowStride, unpacked, ld, accumulate ? 1 : 0, to, c.RowStride, plus);
+                Gemm.Run(Pool, false, false, m, columns, k, a.Pointer, a.RowStride, unpacked, ld, accumulate ? 1 : 0, to, c.RowStride, plus, partOfMore);
         }
     }
 }

@@ -44,16 +44,18 @@ internal static unsafe class Gemm
     /// <summary>
     /// C = op(A) op(B) + beta * C. A is [m, k], or [k, m] if <paramref name="transA"/>; B is [k, n], or [n, k] if <paramref name="transB"/>;
     /// lda, ldb, ldc are the distances of their rows as stored, in floats. beta is 0 (C is not read) or 1; <paramref name="bias"/>
-    /// ([n], or null) is added to every row and needs beta 0. C must not overlap the inputs. Any size may be 0.
+    /// ([n], or null) is added to every row and needs beta 0. C must not overlap the inputs. Any size may be 0. Few rows have sums of their
+    /// own order, which reads B once; not where they are <paramref name="partOfMore"/>: then they have the bits that they have among many.
     /// </summary>
     public static void Run(WorkerPool pool, bool transA, bool transB, int m, int n, int k,
-        float* a, nint lda, float* b, nint ldb, float beta, float* c, nint ldc, float* bias = null)
+        float* a, nint lda, float* b, nint ldb, float beta, float* c, nint ldc, float* bias = null, bool partOfMore = false)
     {
         Debug.Assert(beta is 0 or 1 && (bias == null || beta == 0));
         if (m == 0 || n == 0)
             return;
         var args = new Args { TransA = transA, TransB = transB, M = m, N = n, K = k, A = a, Lda = lda, B = b, Ldb = ldb, C = c, Ldc = ldc, Bias = bias, Beta = beta };
-        bool narrow = m <= SmallGemm.DotRows || (n <= SmallGemm.DotRows && transB) || (long)m * n * k <= SmallWork;
+        bool few = m <= SmallGemm.DotRows;
+        bool narrow = (n <= SmallGemm.DotRows && transB) || (few ? !partOfMore : (long)m * n * k <= SmallWork);
         if (narrow && !(transA && transB))
             RunUnpacked(pool, ref args);
         else

@@ -123,6 +123,13 @@ public static class MixerTable
         new("s4[state=6]", 48, 16),
         new("s4[state=4, mode=convolution, chunk=32]", 32, 32),
         new("swiglu[hidden=40]", 32, 16),
+        new("swiglu[hidden=20, activation=gelu, bias, gate-scale=0.7]", 24, 16),
+        new("mlp", 16, 16),
+        new("mlp[hidden=40, activation=relu2, bias]", 24, 16),
+        // Experts are chosen by jumps: differences are short, and no choice of these few tokens lies within them.
+        new("moe[experts=4, hidden=32]", 32, 16, Sharp: true),
+        new("moe[experts=5, active=1, hidden=20, renormalise=false, activation=gelu, shared=24, shared-gate]", 24, 16, Sharp: true),
+        new("moe[experts=8, active=3, hidden=40, router=sigmoid, groups=4, active-groups=2, scale=2.5, activation=relu2, gated=false, latent=24, shared=20, bias]", 32, 16, Sharp: true),
         new("swiglu[hidden=2304]", 48, 16), // sums over k long enough to be cut by a product's blocking
     ];
 

@@ -8,10 +8,14 @@ public static class Families
     /// <summary>All families.</summary>
     public static IReadOnlyList<Family> All { get; } =
     [
+        new Gpt2Family(),
+        new Lfm2Family(),
         new LlamaFamily(),
         new MistralFamily(),
         new Qwen2Family(),
         new Qwen3Family(),
+        new Rwkv4Family(),
+        new XLstmFamily(),
     ];
 
     /// <summary>The family of a configuration.</summary>

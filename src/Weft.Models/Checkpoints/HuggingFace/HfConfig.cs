@@ -16,14 +16,16 @@ public sealed class HfConfig
     private readonly string path;
     private readonly string prefix; // of keys, for messages: "rope_parameters."
     private readonly JsonElement root;
+    private readonly (string Key, string Other)[] spellings;
 
-    private HfConfig(string path, string prefix, JsonElement root) => (this.path, this.prefix, this.root) = (path, prefix, root);
+    private HfConfig(string path, string prefix, JsonElement root, params (string, string)[] spellings) =>
+        (this.path, this.prefix, this.root, this.spellings) = (path, prefix, root, spellings);
 
     /// <summary>The file.</summary>
     public string Path => path;
 
-    /// <summary>The file's content.</summary>
-    internal JsonElement Json => root;
+    /// <summary>The content as an indented file's bytes.</summary>
+    internal byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(root, new JsonSerializerOptions { WriteIndented = true, NewLine = "\n" });
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="InputException">It cannot be read, or holds no JSON object.</exception>
@@ -59,17 +61,20 @@ public sealed class HfConfig
         }
     }
 
+    /// <summary>The same with other spellings of keys: what is asked for as the first is read under the second, where that is given.</summary>
+    public HfConfig Spelled(params (string Key, string Other)[] others) => new(path, prefix, root, others);
+
     /// <summary>Whether a key is given.</summary>
-    public bool Has(string key) => Find(key) is not null;
+    public bool Has(string key) => Find(ref key) is not null;
 
     /// <summary>A whole number from 0 on that must be there, or has a usual value.</summary>
-    public int Int(string key, int? usual = null) => Find(key) is not { } json ? usual ?? throw Missing(key) : ReadInt(json, key);
+    public int Int(string key, int? usual = null) => Find(ref key) is not { } json ? usual ?? throw Missing(key) : ReadInt(json, key);
 
     /// <summary>A number that must be there, or has a usual value.</summary>
-    public double Real(string key, double? usual = null) => Find(key) is not { } json ? usual ?? throw Missing(key) : ReadReal(json, key);
+    public double Real(string key, double? usual = null) => Find(ref key) is not { } json ? usual ?? throw Missing(key) : ReadReal(json, key);
 
     /// <summary>True or false.</summary>
-    public bool Flag(string key, bool usual) => Find(key) switch
+    public bool Flag(string key, bool usual) => Find(ref key) switch
     {
         null => usual,
         { ValueKind: JsonValueKind.True } => true,
@@ -78,26 +83,26 @@ public sealed class HfConfig
     };
 
     /// <summary>A string that must be there, or has a usual value.</summary>
-    public string Text(string key, string? usual = null) => Find(key) is not { } json ? usual ?? throw Missing(key) : ReadText(json, key);
+    public string Text(string key, string? usual = null) => Find(ref key) is not { } json ? usual ?? throw Missing(key) : ReadText(json, key);
 
     /// <summary>A list of strings; null where it is not given.</summary>
     public string[]? Texts(string key) => List(key, j => ReadText(j, key));
 
     /// <summary>A list of whole numbers; null where it is not given. A single number is a list of one.</summary>
-    public int[]? Ints(string key) => Find(key) is { ValueKind: JsonValueKind.Number } one ? [ReadInt(one, key)] : List(key, j => ReadInt(j, key));
+    public int[]? Ints(string key) => Find(ref key) is { ValueKind: JsonValueKind.Number } one ? [ReadInt(one, key)] : List(key, j => ReadInt(j, key));
 
     /// <summary>A list of numbers; null where it is not given. Infinity may be written as Python does.</summary>
     public double[]? Reals(string key) => List(key, j => ReadReal(j, key));
 
     /// <summary>The object under a key; null where it is not given.</summary>
-    public HfConfig? Object(string key) => Find(key) is not { } json ? null
+    public HfConfig? Object(string key) => Find(ref key) is not { } json ? null
         : json.ValueKind == JsonValueKind.Object ? new HfConfig(path, $"{prefix}{key}.", json) : throw Wrong(key, json, "an object is expected");
 
     /// <summary>Refuses a value other than those that Weft computes; one that is not given counts as the first.</summary>
     /// <exception cref="InputException">It is another.</exception>
     public void Require(string key, params ReadOnlySpan<string> known)
     {
-        string text = Find(key) is { } json ? json.ValueKind == JsonValueKind.String ? json.GetString()! : json.GetRawText() : known[0];
+        string text = Find(ref key) is { } json ? json.ValueKind == JsonValueKind.String ? json.GetString()! : json.GetRawText() : known[0];
         if (!known.Contains(text))
         {
             throw Bad(key, $"{PatternText.Quote(text)} is not supported; what is: {string.Join(", ", known.ToArray())}");
@@ -107,9 +112,24 @@ public sealed class HfConfig
     /// <summary>The error for a key: the file, the key and the reason.</summary>
     public InputException Bad(string key, string reason) => WeightFile.Bad(path, $"{prefix}{key}: {reason}");
 
-    private JsonElement? Find(string key) => root.TryGetProperty(key, out JsonElement json) && json.ValueKind != JsonValueKind.Null ? json : null;
+    // What is under a key; the key becomes the one that it is given under.
+    private JsonElement? Find(ref string key)
+    {
+        foreach ((string spelled, string other) in spellings)
+        {
+            if (spelled == key && Given(other) is { } json)
+            {
+                key = other;
+                return json;
+            }
+        }
 
-    private T[]? List<T>(string key, Func<JsonElement, T> read) => Find(key) is not { } json ? null
+        return Given(key);
+    }
+
+    private JsonElement? Given(string key) => root.TryGetProperty(key, out JsonElement json) && json.ValueKind != JsonValueKind.Null ? json : null;
+
+    private T[]? List<T>(string key, Func<JsonElement, T> read) => Find(ref key) is not { } json ? null
         : json.ValueKind == JsonValueKind.Array ? [.. json.EnumerateArray().Select(read)] : throw Wrong(key, json, "a list is expected");
 
     private int ReadInt(JsonElement json, string key) =>
