@@ -42,7 +42,7 @@ public static class ModelFolder
         }
 
         AtomicFile.WriteAllBytes(Path.Combine(folder, ConfigFile), model.Config.ToJson());
-        WeightLoader.Save(Path.Combine(folder, WeightsFile), model, WeightMap.Identity(model));
+        TensorFile.Save(Path.Combine(folder, WeightsFile), model.Parameters().Select(p => (p.Name, p.Tensor)));
     }
 
     /// <summary>Writes a published checkpoint in this format: its model, its tokenizer, and what a later <see cref="Export"/> needs.</summary>

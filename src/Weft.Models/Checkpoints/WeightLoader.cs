@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Weft.Models.Checkpoints.HuggingFace;
 using Weft.Tensors;
@@ -88,13 +87,8 @@ internal static class WeightLoader
                 continue;
             }
 
-            var bits = new byte[values.Length * sizeof(ushort)]; // the values are bfloat16 numbers: their upper halves are all of them
-            for (int i = 0; i < values.Length; i++)
-            {
-                BinaryPrimitives.WriteUInt16LittleEndian(bits.AsSpan(i * sizeof(ushort)), (ushort)(BitConverter.SingleToUInt32Bits(values[i]) >> 16));
-            }
-
-            file.WriteBytes(key, bits);
+            // The values are bfloat16 numbers: their upper halves are all of them.
+            file.Write(key, Array.ConvertAll(values, v => (ushort)(BitConverter.SingleToUInt32Bits(v) >> 16)));
         }
 
         file.Commit();
