@@ -14,13 +14,10 @@ public static class Families
         new Gpt2Family(),
         new Lfm2Family(),
         new LlamaFamily(),
-<<<<<<< HEAD
         new Mamba2Family(),
         new MambaFamily(),
         new MambaSsmFamily(),
-=======
         new MiniMaxFamily(),
->>>>>>> deltas
         new MistralFamily(),
         new OlmoHybridFamily(),
         new Qwen2Family(),
