@@ -71,7 +71,7 @@ public sealed class HfConfig
     public int Int(string key, int? usual = null) => Find(ref key) is not { } json ? usual ?? throw Missing(key) : ReadInt(json, key);
 
     /// <summary>A whole number; <paramref name="auto"/> where it is not given, or is the word auto.</summary>
-    public int IntOrAuto(string key, int auto) => Find(key) is { ValueKind: JsonValueKind.String } json && json.ValueEquals("auto") ? auto : Int(key, auto);
+    public int IntOrAuto(string key, int auto) => Find(ref key) is { ValueKind: JsonValueKind.String } json && json.ValueEquals("auto") ? auto : Int(key, auto);
 
     /// <summary>A number that must be there, or has a usual value.</summary>
     public double Real(string key, double? usual = null) => Find(ref key) is not { } json ? usual ?? throw Missing(key) : ReadReal(json, key);
