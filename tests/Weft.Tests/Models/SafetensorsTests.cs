@@ -125,6 +125,53 @@ public sealed class SafetensorsTests : IDisposable
     }
 
     [Fact]
+    public void RoundsFloat32ToNearestEven()
+    {
+        float[] random = new float[150_001]; // more than one chunk
+        new RandomSource(seed: 8).FillGaussian(random);
+        float[] values =
+        [
+            0f, -0f, 1f, float.PositiveInfinity, float.NegativeInfinity, float.MaxValue, float.Epsilon, 65519.99f, 65520f, 6e-8f,
+            .. new uint[] { 0x3f808000, 0x3f818000, 0x3f808001, 0x3f807fff, 0xbf808000, 0x3f801000, 0x3f803000, 0x3f803001, 0x00008000, 0x00018000 }
+                .Select(BitConverter.UInt32BitsToSingle),
+            .. random,
+        ];
+        string path = _folder["r.safetensors"];
+        using (SafetensorsWriter writer = new(path, [new("b", SafetensorsType.BF16, [values.Length]), new("h", SafetensorsType.F16, [values.Length]), new("n", SafetensorsType.BF16, [2])]))
+        {
+            Assert.Throws<InvalidOperationException>(() => writer.Write("b", new float[values.Length + 1]));
+            writer.Write("b", values.AsSpan(0, 7));
+            writer.Write("b", values.AsSpan(7));
+            Assert.Throws<InvalidOperationException>(() => writer.Write("h", new int[1]));
+            writer.Write("h", values);
+            writer.Write("n", [float.NaN, BitConverter.UInt32BitsToSingle(0xff800001)]);
+            writer.Commit();
+        }
+        using SafetensorsFile file = SafetensorsFile.Open(path);
+        float[] back = new float[values.Length];
+        file.ReadFloat32("h", back);
+        Assert.Equal(values.Select(x => (float)(Half)x), back);
+        file.ReadFloat32("b", back);
+        Assert.Equal(values.Select(NearestBFloat16), back);
+        float[] none = new float[2];
+        file.ReadFloat32("n", none);
+        Assert.All(none, x => Assert.True(float.IsNaN(x)));
+    }
+
+    // The nearer of the two bf16 around a value, and of two equally near the one whose last bit is 0.
+    private static float NearestBFloat16(float value)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(value);
+        if ((bits & 0xffff) == 0)
+        {
+            return value;
+        }
+        float toZero = BitConverter.UInt32BitsToSingle(bits & 0xffff0000), away = BitConverter.UInt32BitsToSingle((bits & 0xffff0000) + 0x10000);
+        double below = Math.Abs((double)value - toZero), above = Math.Abs((float.IsInfinity(away) ? Math.CopySign(Math.Pow(2, 128), value) : away) - value);
+        return below < above || (below == above && (bits & 0x10000) == 0) ? toZero : away;
+    }
+
+    [Fact]
     public void TheSameTensorsGiveTheSameBytes()
     {
         byte[][] files = [.. new[] { "1", "2" }.Select(name =>
