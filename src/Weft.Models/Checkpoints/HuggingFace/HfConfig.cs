@@ -52,7 +52,7 @@ public sealed class HfConfig
     {
         try
         {
-            JsonElement json = JsonSerializer.Deserialize<JsonElement>(QuoteNumbersThatAreNone(utf8), new JsonSerializerOptions { MaxDepth = MaxDepth });
+            JsonElement json = JsonElement.Parse(QuoteNumbersThatAreNone(utf8), new JsonDocumentOptions { MaxDepth = MaxDepth });
             return json.ValueKind == JsonValueKind.Object ? new HfConfig(path, "", json) : throw WeightFile.Bad(path, "it holds no object");
         }
         catch (JsonException e)
