@@ -13,7 +13,7 @@ internal sealed class ExportCommand : WeftCommand
     private readonly Option<string> target = new("--out") { Description = "the folder to write; it must not hold a model yet", HelpName = "DIR", Required = true };
 
     public ExportCommand(Terminal terminal) : base(terminal, "export", "write a model as a Hugging Face folder",
-        new Example("weft export run --out model", "config.json, model.safetensors and tokenizer.json, as transformers reads them"))
+        new Example("weft export run --out model", "config.json, model.safetensors, tokenizer.json"))
     {
         Add(run);
         Add(target);
@@ -21,7 +21,7 @@ internal sealed class ExportCommand : WeftCommand
 
     public override IReadOnlyList<string> Notes =>
     [
-        $"An imported model keeps its family; any other must be one that a family describes: {string.Join(", ", Families.All.Select(f => f.ModelType))}.",
+        "An imported model keeps its family; any other must be one that a family describes: (attention swiglu)*6, mamba*6, mamba2*6.",
         "A model of bytes gets a tokenizer whose tokens are the bytes.",
     ];
 

@@ -13,7 +13,7 @@ internal sealed class ImportCommand : WeftCommand
     private readonly Option<string> target = new("--out") { Description = "the folder to write; it must not hold a model yet", HelpName = "RUN", Required = true };
 
     public ImportCommand(Terminal terminal) : base(terminal, "import", "write a published checkpoint in Weft's own format",
-        new Example("weft import mamba-130m --out run", "its pattern, weights and tokenizer, to generate from, quantise, inspect and export"))
+        new Example("weft import mamba-130m --out run", "its pattern, weights and tokenizer, as a run"))
     {
         Add(folder);
         Add(target);

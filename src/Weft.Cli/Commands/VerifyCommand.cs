@@ -12,7 +12,7 @@ internal sealed class VerifyCommand : WeftCommand
     private readonly Option<int?> threads = Settings.Threads();
 
     public VerifyCommand(Terminal terminal) : base(terminal, "verify", "compare a published checkpoint with its reference's logits, gradients and text",
-        new Example("weft verify tests/Weft.Tests/Fixtures/hf/llama", "every tensor's error, and whether the continuation is equal; exit code 0 when all is"))
+        new Example("weft verify model", "each tensor's error, and whether texts are equal; exit code 0: all is"))
     {
         Add(folder);
         Add(threads);
@@ -20,8 +20,9 @@ internal sealed class VerifyCommand : WeftCommand
 
     public override IReadOnlyList<string> Notes =>
     [
-        $"{Verification.FileName} holds input_ids [B,T] and any of logits [B,T,V], loss [1] (the mean cross-entropy of each next token), grad.KEY (the loss's gradient), generated [B,T+N] (greedy, the end of text never chosen).",
-        $"An error is RMS(difference) / RMS(reference), in float32; allowed are {Verification.LogitTolerance:0e+0} for logits and loss, {Verification.GradientTolerance:0e+0} for gradients. Exit code 1: something is farther away.",
+        $"{Verification.FileName} holds input_ids [B,T] and any of logits [B,T,V], loss [1] (mean cross-entropy of next tokens),",
+        "grad.KEY (the loss's gradient), generated [B,T+N] (the greedy continuation, the end of text never chosen).",
+        $"An error is RMS(difference) / RMS(reference): {Verification.LogitTolerance:0e+0} is allowed for logits and loss, {Verification.GradientTolerance:0e+0} for gradients.",
     ];
 
     protected override int Run(ParseResult given)

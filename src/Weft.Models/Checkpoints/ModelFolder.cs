@@ -107,6 +107,14 @@ public static class ModelFolder
     /// <exception cref="InputException">The folder holds no model of this version; the message names the file, the key and the reason.</exception>
     public static LanguageModel Load(string path, Device device, bool learned = false)
     {
+        (ModelConfig config, Func<LanguageModel, WeightFile, WeightMap> map, _) = Describe(path);
+        using WeightFile weights = OpenWeights(path);
+        return WeightLoader.Load(Path.Combine(path, ConfigFile), config, model => map(model, weights), weights, device, learned);
+    }
+
+    /// <summary>The model that a folder's configuration describes, and which of its files' tensors make it.</summary>
+    internal static (ModelConfig Config, Func<LanguageModel, WeightFile, WeightMap> Map, HuggingFaceFolder? Published) Describe(string path)
+    {
         ArgumentNullException.ThrowIfNull(path);
         if (!Directory.Exists(path))
         {
@@ -115,13 +123,16 @@ public static class ModelFolder
 
         if (IsHuggingFace(path))
         {
-            return HuggingFaceFolder.Open(path).Load(device, learned);
+            HuggingFaceFolder published = HuggingFaceFolder.Open(path);
+            return (published.Model, (_, file) => published.Map(file.Contains), published);
         }
 
-        ModelConfig config = AtomicFolder.Read(path, ConfigFile, file => ModelConfig.Load(file, BlockTable.Names));
-        using WeightFile weights = AtomicFolder.Read(path, WeightsFile, SafetensorsFile.Open);
-        return WeightLoader.Load(Path.Combine(path, ConfigFile), config, WeightMap.Identity, weights, device, learned);
+        return (AtomicFolder.Read(path, ConfigFile, file => ModelConfig.Load(file, BlockTable.Names)), (model, _) => WeightMap.Identity(model), null);
     }
+
+    /// <summary>Opens a folder's weights: its own format's one file, or any of a published checkpoint's.</summary>
+    internal static WeightFile OpenWeights(string path) =>
+        IsHuggingFace(path) ? WeightFile.Open(path) : AtomicFolder.Read<WeightFile>(path, WeightsFile, SafetensorsFile.Open);
 
     /// <summary>Whether a folder holds a published checkpoint (<see cref="HuggingFaceFolder"/>) rather than a model in Weft's own format.</summary>
     public static bool IsHuggingFace(string path)

@@ -17,10 +17,18 @@ internal static class WeightLoader
     /// <exception cref="InputException">The model cannot be built, or a tensor is missing, has another shape, or is one too many.</exception>
     public static LanguageModel Load(string config, ModelConfig model, Func<LanguageModel, WeightMap> map, WeightFile file, Device device, bool learned)
     {
-        LanguageModel made = Build(config, model, device, file);
-        WeightMap sources = map(made);
-        Check(config, file, sources, made);
+        LanguageModel made = Build(config, model, map, file, device, out WeightMap sources);
         Fill(made, sources, file, learned);
+        return made;
+    }
+
+    /// <summary>Builds a model without values for its weights, and checks that a file has them all, in their shapes, and nothing else.</summary>
+    /// <exception cref="InputException">The model cannot be built, or a tensor is missing, has another shape, or is one too many.</exception>
+    public static LanguageModel Build(string config, ModelConfig model, Func<LanguageModel, WeightMap> map, WeightFile file, Device device, out WeightMap sources)
+    {
+        LanguageModel made = Build(config, model, device, file);
+        sources = map(made);
+        Check(config, file, sources, made);
         return made;
     }
 

@@ -70,6 +70,9 @@ public sealed class HfConfig
     /// <summary>A whole number from 0 on that must be there, or has a usual value.</summary>
     public int Int(string key, int? usual = null) => Find(ref key) is not { } json ? usual ?? throw Missing(key) : ReadInt(json, key);
 
+    /// <summary>A whole number; <paramref name="auto"/> where it is not given, or is the word auto.</summary>
+    public int IntOrAuto(string key, int auto) => Find(ref key) is { ValueKind: JsonValueKind.String } json && json.ValueEquals("auto") ? auto : Int(key, auto);
+
     /// <summary>A number that must be there, or has a usual value.</summary>
     public double Real(string key, double? usual = null) => Find(ref key) is not { } json ? usual ?? throw Missing(key) : ReadReal(json, key);
 

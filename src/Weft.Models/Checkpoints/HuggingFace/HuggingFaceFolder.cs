@@ -52,14 +52,6 @@ public sealed class HuggingFaceFolder
         return map;
     }
 
-    /// <summary>Builds the model and reads its weights. Matrices that the folder holds in bfloat16 stay so, unless they are to be <paramref name="learned"/>.</summary>
-    /// <exception cref="InputException">A file cannot be read, or a tensor is missing, has another shape, or is one too many; the message names file and tensor.</exception>
-    public LanguageModel Load(Device device, bool learned = false)
-    {
-        using WeightFile file = WeightFile.Open(path);
-        return WeightLoader.Load(Config.Path, Model, _ => Map(file.Contains), file, device, learned);
-    }
-
     /// <summary>
     /// The folder's configuration and family for a model of ours: those of <paramref name="source"/>, where that describes the model, else those of
     /// the first family that does.
