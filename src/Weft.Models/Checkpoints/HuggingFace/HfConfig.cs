@@ -25,7 +25,16 @@ public sealed class HfConfig
     public string Path => path;
 
     /// <summary>The content as an indented file's bytes.</summary>
-    internal byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(root, new JsonSerializerOptions { WriteIndented = true, NewLine = "\n" });
+    internal byte[] ToJson()
+    {
+        using var bytes = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(bytes, new JsonWriterOptions { Indented = true, NewLine = "\n" }))
+        {
+            root.WriteTo(writer);
+        }
+
+        return bytes.ToArray();
+    }
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="InputException">It cannot be read, or holds no JSON object.</exception>
