@@ -77,7 +77,7 @@ public sealed class ReferenceModelTests : IDisposable
             float[] logits = generator.Logits.ToArray();
             logits[EndOfText] = float.MinValue;
             byte next = (byte)Array.IndexOf(logits, logits.Max());
-            generator.Read([next]);
+            generator.Read((byte[])[next]);
             result.Add(next);
         }
 
