@@ -49,6 +49,10 @@ public sealed class SafetensorsWriter : IDisposable
     /// <exception cref="InputException">The disk is full, or fails.</exception>
     public void Write(string name, ReadOnlySpan<float> data) => Append(name, SafetensorsType.F32, data);
 
+    /// <summary>Appends elements of the current tensor, by their bits, which must be of that name and of type BF16.</summary>
+    /// <exception cref="InputException">The disk is full, or fails.</exception>
+    public void Write(string name, ReadOnlySpan<ushort> bits) => Append(name, SafetensorsType.BF16, bits);
+
     /// <summary>Appends elements of the current tensor, which must be of that name and of type I64.</summary>
     /// <exception cref="InputException">The disk is full, or fails.</exception>
     public void Write(string name, ReadOnlySpan<long> data) => Append(name, SafetensorsType.I64, data);

@@ -102,6 +102,7 @@ public static class MixerTable
         new("rwkv6[head-dim=8, mix-rank=3, decay-rank=5, chunk=20]", 24, 20),
         new("hgrn2[expand=12, lower-bound=0.5, chunk=20]", 24, 20),
         new("gated-deltanet[heads=4, key-heads=2, head-dim=8, chunk=32]", 32, 32),
+        new("gated-deltanet[heads=3, key-heads=1, head-dim=12, value-dim=7, conv=3, norm-epsilon=0.01, chunk=16]", 32, 16),
         new("deltanet[heads=2, chunk=16]", 32, 16),
         new("deltanet[head-dim=16, chunk=32, negative-eigenvalues]", 48, 32),
         new("gated-deltaproduct[heads=2, head-dim=8, chunk=16]", 32, 16),

@@ -17,6 +17,9 @@ public abstract class Family
     /// <summary>Whether a configuration is of this family.</summary>
     public virtual bool Takes(HfConfig config) => config.Text("model_type", "") == ModelType;
 
+    /// <summary>The part of a configuration that describes the language model: the whole, but for models that see too.</summary>
+    public virtual HfConfig Language(HfConfig config) => config;
+
     /// <summary>The model that a configuration describes, but for its name.</summary>
     /// <exception cref="InputException">It asks for what Weft does not compute, or lacks a key; the message names the file and the key.</exception>
     public abstract ModelConfig Read(HfConfig config);

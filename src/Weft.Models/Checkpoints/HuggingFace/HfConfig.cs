@@ -24,8 +24,11 @@ public sealed class HfConfig
     /// <summary>The file.</summary>
     public string Path => path;
 
-    /// <summary>The file's content.</summary>
+    /// <summary>The content.</summary>
     internal JsonElement Json => root;
+
+    /// <summary>The content as an indented file's bytes.</summary>
+    internal byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(root, new JsonSerializerOptions { WriteIndented = true, NewLine = "\n" });
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="InputException">It cannot be read, or holds no JSON object.</exception>

@@ -52,9 +52,10 @@ public sealed class Verification
     /// <exception cref="InputException">The folder or its reference cannot be read.</exception>
     public static IEnumerable<object> Run(string path, Device device)
     {
-        HuggingFaceFolder folder = HuggingFaceFolder.Open(path);
+        HuggingFaceFolder folder = ModelFolder.Describe(path).Published
+            ?? throw new InputException($"{AtomicFile.Quote(path)} is in Weft's own format; verification is of published checkpoints: export it first");
         using SafetensorsFile expected = SafetensorsFile.Open(Path.Combine(path, FileName));
-        LanguageModel model = folder.Load(device, learned: true);
+        LanguageModel model = ModelFolder.Load(path, device, learned: true);
         var verification = new Verification(model, folder, expected);
         foreach (VerifiedTensor tensor in verification.Tensors())
         {
@@ -164,10 +165,10 @@ public sealed class Verification
             Read(sequence.Slice(i, Math.Min(piece, time - i)));
         }
 
-        int[] ends = folder.Config.Ints("eos_token_id") ?? [];
+        int[] ends = folder.Family.Language(folder.Config).Ints("eos_token_id") ?? [];
         for (int i = 0; i < count; i++)
         {
-            foreach (int end in ends)
+            foreach (int end in ends.Where(e => (uint)e < (uint)logits.Length))
             {
                 logits[end] = float.NegativeInfinity;
             }
