@@ -35,13 +35,13 @@ internal sealed class VerifyCommand : WeftCommand
             Terminal.Cancel.ThrowIfCancellationRequested();
             (bool isGood, string line) = result switch
             {
-                VerifiedTensor t => (t.IsGood, $"{(double.IsNaN(t.Error) ? "none" : $"{t.Error:0.0e+00}"),8}  of {t.Tolerance:0e+0}  {t.Name}"),
+                VerifiedTensor t => (t.IsGood, $"{(double.IsNaN(t.Error) ? "none" : $"{t.Error:0.0e+00}"),8}  of {t.Tolerance:0e+0}  {t.Name}{(t.Error > t.Tolerance && t.IsRounding ? "  (rounding: terms that cancel)" : "")}"),
                 VerifiedContinuation c => (c.IsGood, $"{(c.IsGood ? "equal" : $"{c.Equal}/{c.Tokens}"),8}  {c.Tokens,3} tokens  greedy, prompt read {c.How}"),
                 _ => throw new InvalidOperationException(result.GetType().Name),
             };
             Terminal.Out.WriteLine($"{(isGood ? "ok  " : "FAIL")}{line}");
             (good, bad) = isGood ? (good + 1, bad) : (good, bad + 1);
-            worst = result is VerifiedTensor tensor ? Math.Max(worst, tensor.Error / tensor.Tolerance) : worst;
+            worst = result is VerifiedTensor { Error: var error } tensor && error <= tensor.Tolerance ? Math.Max(worst, tensor.Error / tensor.Tolerance) : worst;
         }
 
         Terminal.Out.WriteLine(bad == 0 ? $"verified: {good} results equal the reference; the farthest is at {worst:0%} of what is allowed"

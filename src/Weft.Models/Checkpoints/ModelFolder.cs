@@ -124,7 +124,7 @@ public static class ModelFolder
         if (IsHuggingFace(path))
         {
             HuggingFaceFolder published = HuggingFaceFolder.Open(path);
-            return (published.Model, (_, file) => published.Map(file.Contains), published);
+            return (published.Model, (_, file) => published.Map(file.ShapeOf), published);
         }
 
         return (AtomicFolder.Read(path, ConfigFile, file => ModelConfig.Load(file, BlockTable.Names)), (model, _) => WeightMap.Identity(model), null);

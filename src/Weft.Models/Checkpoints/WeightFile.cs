@@ -31,6 +31,9 @@ public abstract class WeightFile : IDisposable
     /// <summary>Whether there is a tensor of that name.</summary>
     public abstract bool Contains(string name);
 
+    /// <summary>The shape of a tensor; null where there is none of that name.</summary>
+    public long[]? ShapeOf(string name) => Contains(name) ? Info(name).Shape : null;
+
     /// <summary>The type and shape of a tensor.</summary>
     /// <exception cref="InputException">There is none of that name.</exception>
     public abstract SafetensorsEntry Info(string name);

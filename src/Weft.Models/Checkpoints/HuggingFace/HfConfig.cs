@@ -24,6 +24,9 @@ public sealed class HfConfig
     /// <summary>The file.</summary>
     public string Path => path;
 
+    /// <summary>The content.</summary>
+    internal JsonElement Json => root;
+
     /// <summary>The content as an indented file's bytes.</summary>
     internal byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(root, new JsonSerializerOptions { WriteIndented = true, NewLine = "\n" });
 

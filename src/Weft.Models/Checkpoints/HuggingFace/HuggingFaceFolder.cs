@@ -44,10 +44,10 @@ public sealed class HuggingFaceFolder
     /// <summary>The same model as data of ours.</summary>
     public ModelConfig Model { get; }
 
-    /// <summary>Which tensors of a checkpoint with these keys make which parameters.</summary>
-    public WeightMap Map(Func<string, bool> has)
+    /// <summary>Which tensors of a checkpoint make which parameters; its keys, with their shapes, are those for which <paramref name="shapeOf"/> is not null.</summary>
+    public WeightMap Map(Func<string, long[]?> shapeOf)
     {
-        var map = new WeightMap(has);
+        var map = new WeightMap(shapeOf);
         Family.Map(Config, Model, map);
         return map;
     }
@@ -103,7 +103,7 @@ public sealed class HuggingFaceFolder
     internal void Write(LanguageModel model, string folder)
     {
         AtomicFile.WriteAllBytes(Path.Combine(folder, ModelFolder.ConfigFile), Config.ToJson());
-        WeightLoader.Save(Path.Combine(folder, ModelFolder.WeightsFile), model, Map(_ => false));
+        WeightLoader.Save(Path.Combine(folder, ModelFolder.WeightsFile), model, Map(_ => null));
     }
 
     private static string NameOf(string path)
