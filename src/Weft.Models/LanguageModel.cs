@@ -27,11 +27,14 @@ public sealed class LanguageModel : Module
         positions = config.Positions == 0 ? null : Learn(builder, "positions.weight", new Shape(config.Positions, config.Width), Initial.Normal(0.02f), decay: false);
         embeddingNorm = Contain("embedding_norm", new Normaliser(builder, config.EmbeddingNorm, config.Width, config.NormEpsilon));
         blocks = new ResidualBlock[config.Blocks.Count];
+        var inForce = new BlockSpec[blocks.Length];
         for (int i = 0; i < blocks.Length; i++)
         {
             builder.Path = $"blocks.{i}.";
-            blocks[i] = Contain($"blocks.{i}", BlockTable.CreateBlock(config.Blocks[i], i, builder, config.NormEpsilon));
+            blocks[i] = Contain($"blocks.{i}", BlockTable.CreateBlock(config.Blocks[i], i, builder, config.NormEpsilon, out inForce[i]));
         }
+
+        BlocksInForce = new Pattern(inForce);
 
         builder.Path = "";
         finalNorm = Contain("norm", new Normaliser(builder, config.FinalNorm, config.Width, config.NormEpsilon));
@@ -40,6 +43,9 @@ public sealed class LanguageModel : Module
 
     /// <summary>What the model was built from.</summary>
     public ModelConfig Config { get; }
+
+    /// <summary>The configuration's blocks with all options written out that they have, those not given at their usual values.</summary>
+    internal Pattern BlocksInForce { get; }
 
     /// <summary>Where the weights are.</summary>
     public Device Device { get; }

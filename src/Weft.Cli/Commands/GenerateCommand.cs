@@ -25,7 +25,7 @@ internal sealed class GenerateCommand : WeftCommand
     private readonly Option<string?> saveState = Settings.Text("--save-state", "FILE", "save the state afterwards, prompt and generated text included");
     private readonly Option<int?> threads = Settings.Threads();
     private readonly Option<Precision?> precision = Settings.Precision();
-    private readonly Option<WeightFormat?> quantize = Settings.Quantize("hold weights in fewer bits, bf16, int8 or int4: less memory, faster, a little worse (default: float32)");
+    private readonly Option<WeightFormat?> quantize = Settings.Quantize("hold weights in fewer bits, bf16, int8 or int4: less memory, faster, a little worse");
     private readonly Option<bool> profile = Settings.Profile("afterwards, beside the errors");
 
     public GenerateCommand(Terminal terminal) : base(terminal, "generate", "continue a text with a trained model",

@@ -123,6 +123,8 @@ public static class MixerTable
         new("short-conv[conv=5, bias]", 48, 16),
         new("s4[state=6]", 48, 16),
         new("s4[state=4, mode=convolution, chunk=32]", 32, 32),
+        new("shared-transformer[heads=4, kv-heads=2, hidden=24]", 32, 64, Grows: true),
+        new("shared-transformer[heads=3, head-dim=12, rope-theta=0, hidden=20, bias, adapter-rank=3, attention-adapters]", 32, 64, Grows: true),
         new("swiglu[hidden=40]", 32, 16),
         new("swiglu[hidden=20, activation=gelu, bias, gate-scale=0.7]", 24, 16),
         new("mlp", 16, 16),

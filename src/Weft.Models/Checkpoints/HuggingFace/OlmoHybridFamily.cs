@@ -63,11 +63,19 @@ internal sealed class OlmoHybridFamily : Family
         (string Name, int Rows)[] inward = [.. parts, ("g", s.Values), ("b", s.Heads), ("a", s.Heads)];
         map[ours + "in_proj.weight"] = WeightSource.Stack(inward.Select(p => WeightSource.Of($"{theirs}{p.Name}_proj.weight", p.Rows)));
         map[ours + "conv.weight"] = map.Has(theirs + "conv1d.weight") ? WeightSource.Of(theirs + "conv1d.weight").As(s.Channels, 1, s.Conv)
-            : WeightSource.Stack(parts.Select(p => WeightSource.Of($"{theirs}{p.Name}_conv1d.weight", p.Rows).As(p.Rows, 1, s.Conv)));
+            : WeightSource.Stack(Taps(s, map, theirs).Select(p => WeightSource.Of($"{theirs}{p.Name}_conv1d.weight", p.Rows).As(p.Rows, 1, s.Conv)));
         map[ours + "A_log"] = theirs + "A_log";
         map[ours + "dt_bias"] = theirs + "dt_bias";
         map[ours + "norm.weight"] = theirs + "o_norm.weight";
         map[ours + "out_proj.weight"] = theirs + "o_proj.weight";
+    }
+
+    // The convolution is one in memory. transformers writes it in three parts of equal size, whatever the widths of q, k and v.
+    private static (string Name, int Rows)[] Taps(GatedDeltaSizes s, WeightMap map, string theirs)
+    {
+        int third = (s.Channels + 2) / 3;
+        return map.RowsOf(theirs + "q_conv1d.weight") == third && map.RowsOf(theirs + "k_conv1d.weight") == third
+            ? [("q", third), ("k", third), ("v", s.Channels - (2 * third))] : [("q", s.Keys), ("k", s.Keys), ("v", s.Values)];
     }
 
     private static BlockSpec Mlp(HfConfig c, params ReadOnlySpan<(string, object?)> wiring) => Spec.Of("swiglu", [("hidden", c.Int("intermediate_size")), .. wiring]);
