@@ -9,9 +9,11 @@ namespace Weft.Bench;
 /// </summary>
 internal static class GenerationBench
 {
-    private const int Width = 768, Vocabulary = 50280, Prompt = 2048, Piece = 16, Far = 1 << 20;
+    private const int Width = 768, Piece = 16, Far = 1 << 20;
 
-    private static readonly (string Name, string Pattern, double PrefillGoal)[] Models =
+    public const int Vocabulary = 50280, Prompt = 2048;
+
+    public static readonly (string Name, string Pattern, double PrefillGoal)[] Models =
     [
         ("mamba", "24*mamba[state=16, expand=2]", 8),
         ("mamba2", "24*mamba2[state=128, head-dim=64, expand=2]", 8),
@@ -120,10 +122,10 @@ internal static class GenerationBench
         }
     }
 
-    private static LanguageModel Build(Device device, string name, string pattern) =>
+    public static LanguageModel Build(Device device, string name, string pattern) =>
         new(new ModelConfig { Name = name, Width = Width, Vocabulary = Vocabulary, Blocks = Pattern.Parse(pattern) }, device, seed: 1);
 
-    private static void Free(LanguageModel model, params SequenceState[] states)
+    public static void Free(LanguageModel model, params SequenceState[] states)
     {
         foreach (Parameter parameter in model.Parameters())
         {

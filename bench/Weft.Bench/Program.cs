@@ -23,6 +23,7 @@ Action<ParseResult, Results>[] promises =
     (given, results) => StepBench.Run(given.GetValue(threads), [], given.GetValue(rounds), results),
     (given, results) => GenerationBench.Prefill(given.GetValue(threads), [], given.GetValue(rounds), Peer(given), results),
     (given, results) => GenerationBench.Decode(given.GetValue(threads), [], given.GetValue(rounds), Peer(given), results),
+    (given, results) => FormsBench.Run(given.GetValue(threads), ["transformer"], given.GetValue(rounds), results),
     (given, results) =>
     {
         using Device device = Device.Open(given.GetValue(threads));
@@ -39,6 +40,8 @@ RootCommand root = new("Benchmarks of Weft: ratios taken in one run. Times nothi
         GenerationBench.Prefill(given.GetValue(threads), given.GetValue(names)!, given.GetValue(rounds), Peer(given), results), names, rounds, peers),
     Command("decode", "the same generating: bytes read against the memory's rate, and 1M tokens on against the start", (given, results) =>
         GenerationBench.Decode(given.GetValue(threads), given.GetValue(names)!, given.GetValue(rounds), Peer(given), results), names, rounds, peers),
+    Command("forms", "a model with its weights in float32, bf16, int8 and int4: decoding against the memory's rate, and prefill", (given, results) =>
+        FormsBench.Run(given.GetValue(threads), given.GetValue(names)!, given.GetValue(rounds), results), names, rounds),
     OnDevice("mixers", "every mixer, forward and backward, against Mamba-2 in the same rounds", (device, given, results) =>
         MixerBench.Run(device, given.GetValue(names)!, given.GetValue(width), given.GetValue(tokens), given.GetValue(rounds), results), names, width, tokens, rounds),
     OnDevice("definitions", "every recurrence's fast form against its plain definition, forward", (device, given, results) =>

@@ -5,7 +5,7 @@ namespace Weft.Models;
 
 /// <summary>
 /// Reads the options of one block for the factory that builds it. Each option is asked for by name with the value it has where it is not
-/// given; <see cref="Done"/> then refuses whatever was not asked for. Errors name the block, the option, its value and what would do.
+/// given; <see cref="Done()"/> then refuses whatever was not asked for. Errors name the block, the option, its value and what would do.
 /// </summary>
 public sealed class BlockOptions
 {
@@ -93,15 +93,18 @@ public sealed class BlockOptions
     /// checkpoint that stores it keeps its shapes even where a later version changes a default.
     /// </summary>
     /// <exception cref="InputException">An option was given that the block does not know.</exception>
-    public BlockSpec Done()
+    public BlockSpec Done() => DoneOr([]);
+
+    /// <summary>The same; the message about an option that is not known proposes <paramref name="others"/> too.</summary>
+    internal BlockSpec DoneOr(IReadOnlyList<string> others)
     {
         foreach (BlockOption option in spec.Options)
         {
             if (!inForce.ContainsKey(option.Name))
             {
-                throw new InputException(inForce.Count == 0
+                throw new InputException(inForce.Count + others.Count == 0
                     ? $"{Where}: unknown option '{option.Name}'; this block takes none"
-                    : $"{Where}: unknown option '{option.Name}'; {NearestNames.Hint(option.Name, inForce.Keys)}");
+                    : $"{Where}: unknown option '{option.Name}'; {NearestNames.Hint(option.Name, [.. inForce.Keys, .. others])}");
             }
         }
         return new BlockSpec(spec.Name, inForce.Select(o => new BlockOption(o.Key, o.Value)));

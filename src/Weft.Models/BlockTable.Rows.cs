@@ -261,6 +261,16 @@ public static partial class BlockTable
             Rate = 2e-3,
             Preset = "(minlstm swiglu)*3",
         }),
+        ["mlp"] = new(Mlp.Create, new()
+        {
+            Title = "MLP",
+            Line = "an MLP without a gate: [hidden=512, activation=relu2, bias]",
+            Equation = "y = W_down act(W_up x)",
+            State = "0",
+            Algorithm = "token by token",
+            Source = "arXiv 1706.03762 (section 3.3), 2109.08668 (relu^2)",
+            Rate = 2e-3,
+        }),
         ["mlstm"] = new(MLstm.Create, new()
         {
             Title = "mLSTM",
@@ -271,6 +281,16 @@ public static partial class BlockTable
             Source = "arXiv 2405.04517 (equations 15, 19-27; figure 10)",
             Rate = 1e-3,
             Preset = "mlstm*6",
+        }),
+        ["moe"] = new(MixtureOfExperts.Create, new()
+        {
+            Title = "Mixture of experts",
+            Line = "MLPs of which each token chooses a few: [experts=8, active=2, hidden=128, shared=128]",
+            Equation = "y = sum_e w_e E_e(x) over the largest of softmax(W x), or of sigmoid(W x) + b; E an MLP, gated or not",
+            State = "0",
+            Algorithm = "tokens grouped by expert, a product an expert",
+            Source = "arXiv 1701.06538, 2401.04088 (section 2.1), 2412.19437 (section 2.1.2)",
+            Rate = 2e-3,
         }),
         ["retnet"] = new(RetNet.Create, new()
         {
@@ -297,13 +317,23 @@ public static partial class BlockTable
         ["rwkv4"] = new(Rwkv4.Create, new()
         {
             Title = "RWKV-4",
-            Line = "the time mix of RWKV-4: a decaying average weighted by e^key, channel by channel",
+            Line = "the time mix of RWKV-4: a decaying average weighted by e^key, channel by channel: [channels=128]",
             Equation = "o_t = (n_{t-1} + e^{u + k_t} v_t) / (d_{t-1} + e^{u + k_t}); n_t = e^w n_{t-1} + e^{k_t} v_t; d_t = e^w d_{t-1} + e^{k_t}",
             State = "3 d",
             Algorithm = "a scan of the average n / d and log d, vectorised over channels",
             Source = "arXiv 2305.13048 (equations 11 to 19, appendix D)",
             Rate = 2e-3,
             Preset = "(rwkv4 swiglu)*3",
+        }),
+        ["rwkv4-channels"] = new(Rwkv4Channels.Create, new()
+        {
+            Title = "RWKV-4 channel mixing",
+            Line = "RWKV-4's MLP, which looks at the token before too: [hidden=512]",
+            Equation = "y_t = sigmoid(W_r x^r_t) * W_v relu(W_k x^k_t)^2, with x^k and x^r blends of x_t and x_{t-1}",
+            State = "d",
+            Algorithm = "token by token",
+            Source = "arXiv 2305.13048 (section 3.1, appendix D)",
+            Rate = 2e-3,
         }),
         ["rwkv6"] = new(Rwkv6.Create, new()
         {
@@ -360,6 +390,26 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "s5*6",
         }),
+        ["shared-transformer"] = new(SharedTransformer.Create, new()
+        {
+            Title = "Shared Transformer block",
+            Line = "attention and an MLP, their weights common to blocks of one number, as in Zamba2: [number=0, adapter-rank=8]",
+            Equation = "y = W_y mlp(norm(attention(norm(x)))), with maps W + B A where W is common and B A a block's own",
+            State = "tokens x 2 x kv-heads x head-dim",
+            Algorithm = "tiles with an online softmax (arXiv 2205.14135)",
+            Source = "arXiv 2411.15242 (section 2), 2106.09685 (adapters)",
+            Rate = 1e-3,
+        }),
+        ["short-conv"] = new(ShortConv.Create, new()
+        {
+            Title = "Gated short convolution",
+            Line = "a convolution of a few taps between two gates, as in LFM2: [conv=3, bias]",
+            Equation = "y = W_out (C * conv(B * u)); B, C, u = W_in x",
+            State = "(K - 1) d",
+            Algorithm = "a depthwise convolution over all tokens",
+            Source = "arXiv 2511.23404",
+            Rate = 1e-3,
+        }),
         ["slstm"] = new(SLstm.Create, new()
         {
             Title = "sLSTM",
@@ -374,7 +424,7 @@ public static partial class BlockTable
         ["swiglu"] = new(SwiGlu.Create, new()
         {
             Title = "SwiGLU MLP",
-            Line = "a gated MLP between mixers: [hidden=352]",
+            Line = "a gated MLP between mixers: [hidden=352, activation=gelu, bias]",
             Equation = "y = W_down (silu(W_gate x) * W_up x)",
             State = "0",
             Algorithm = "token by token",
@@ -402,6 +452,16 @@ public static partial class BlockTable
             Source = "arXiv 2407.02490 (MInference, section 3), 2504.17768 (vertical-slash)",
             Rate = 1e-3,
             Preset = "(vertical-slash-attention[heads=2, vertical=64, slash=64, tile=128, last=16] swiglu)*3",
+        }),
+        ["xlstm"] = new(XLstm.Create, new()
+        {
+            Title = "xLSTM-7B's mLSTM",
+            Line = "the matrix memory without mLSTM's convolution and inner width, its gates soft-capped: [heads=4, qk-dim=64]",
+            Equation = "C_t = f_t C_{t-1} + i_t k_t v_t^T; n_t = f_t n_{t-1} + i_t k_t; h_t = C_t^T q_t / max(|n_t . q_t|, 1); y = W_out (norm(h) sigmoid(z))",
+            State = "K V / H + K + H, keys of K columns and values of V",
+            Algorithm = "chunks of 64 as matrix products after a running maximum that keeps the gates in range",
+            Source = "arXiv 2503.13427 (section 2.1), 2405.04517 (equations 15, 19-27)",
+            Rate = 1e-3,
         }),
     };
 }

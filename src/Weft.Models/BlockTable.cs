@@ -26,7 +26,7 @@ public sealed record BlockInfo
     /// <summary>The peak learning rate that suits models of it at width 96: from a sweep (docs/measurements.md), or the field's habit.</summary>
     public required double Rate { get; init; }
 
-    /// <summary>The pattern of the preset model named after the block; null where there is none: for MLPs, and attention, whose preset is "transformer".</summary>
+    /// <summary>The pattern of the preset model named after the block; null where there is none: for MLPs, for attention, whose preset is "transformer", and for mixers of published models without a record of their own.</summary>
     public string? Preset { get; init; }
 }
 
@@ -50,16 +50,26 @@ public static partial class BlockTable
     /// <exception cref="InputException">The name or an option is not known or not possible.</exception>
     public static Mixer Create(BlockSpec spec, int index, Builder builder, out BlockSpec inForce)
     {
-        if (!Rows.TryGetValue(spec.Name, out Row? row))
-        {
-            throw new InputException($"block {index}: there is no block '{spec.Name}'; nearest: {string.Join(", ", NearestNames.Of(spec.Name, Names, 3))}");
-        }
-
+        Row row = Find(spec, index);
         var options = new BlockOptions(spec, index);
         Mixer mixer = row.Create(options, builder);
         inForce = options.Done();
         return mixer;
     }
+
+    /// <summary>Makes the block that a pattern names: its mixer, joined to the residual stream as its options say (<see cref="Wiring"/>).</summary>
+    /// <exception cref="InputException">The name or an option is not known or not possible.</exception>
+    internal static ResidualBlock CreateBlock(BlockSpec spec, int index, Builder builder, float epsilon, out BlockSpec inForce)
+    {
+        Row row = Find(spec, index);
+        var options = new BlockOptions(spec, index);
+        var block = new ResidualBlock(builder, Wiring.Read(options), b => row.Create(options, b), epsilon);
+        inForce = options.DoneOr(Wiring.Options);
+        return block;
+    }
+
+    private static Row Find(BlockSpec spec, int index) => Rows.TryGetValue(spec.Name, out Row? row) ? row
+        : throw new InputException($"block {index}: there is no block '{spec.Name}'; nearest: {string.Join(", ", NearestNames.Of(spec.Name, Names, 3))}");
 
     /// <summary>
     /// A sensible peak learning rate for a model: the lowest of its mixers' rates, which were found by sweeps at width 96, times

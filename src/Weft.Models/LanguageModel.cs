@@ -1,3 +1,4 @@
+using Weft.Models.Tokenizers;
 using Weft.Tensors;
 
 namespace Weft.Models;
@@ -5,71 +6,104 @@ namespace Weft.Models;
 /// <summary>The weave: a pattern of residual blocks between an embedding and a head.</summary>
 public sealed class LanguageModel : Module
 {
-    private readonly Tensor embedding; // [vocabulary, D]
-    private readonly Tensor finalNorm; // [D]
-    private readonly Tensor head;      // [vocabulary, D]; the embedding itself when tied
+    private readonly Tensor embedding;       // [vocabulary, D]
+    private readonly Tensor? positions;      // [positions, D], learned
+    private readonly Tensor head;            // [vocabulary, D]; the embedding itself when tied
+    private readonly Normaliser embeddingNorm, finalNorm;
     private readonly ResidualBlock[] blocks;
+    private Lazy<Tokenizer>? tokenizer;
 
     /// <summary>Builds the model that <paramref name="config"/> describes, with initial weights drawn from <paramref name="seed"/>.</summary>
     /// <exception cref="InputException">A block or an option of the configuration is not possible; the message says which and what would do.</exception>
-    public LanguageModel(ModelConfig config, Device device, ulong seed) : this(config, device, seed, long.MaxValue) { }
+    public LanguageModel(ModelConfig config, Device device, ulong seed)
+        : this(config, new Builder(device, new RandomSource(seed), config.Width, config.Blocks.Count)) { }
 
-    /// <summary>The same, refused where it takes more than <paramref name="allowance"/> parameters.</summary>
-    internal LanguageModel(ModelConfig config, Device device, ulong seed, long allowance)
+    /// <summary>The same, without values for the weights, and refused where it takes more than <paramref name="allowance"/> parameters: a checkpoint's follow.</summary>
+    internal static LanguageModel Blank(ModelConfig config, Device device, long allowance) =>
+        new(config, new Builder(device, new RandomSource(0), config.Width, config.Blocks.Count) { Allowance = allowance, Blank = true });
+
+    private LanguageModel(ModelConfig config, Builder builder)
     {
-        Config = config;
-        Device = device;
-        var builder = new Builder(device, new RandomSource(seed), config.Width, config.Blocks.Count) { Allowance = allowance };
+        (Config, Device) = (config, builder.Device);
         embedding = LearnTable(builder, "embedding.weight", new Shape(config.Vocabulary, config.Width), Initial.Normal(0.02f));
+        positions = config.Positions == 0 ? null : Learn(builder, "positions.weight", new Shape(config.Positions, config.Width), Initial.Normal(0.02f), decay: false);
+        embeddingNorm = Contain("embedding_norm", new Normaliser(builder, config.EmbeddingNorm, config.Width, config.NormEpsilon));
         blocks = new ResidualBlock[config.Blocks.Count];
+        var inForce = new BlockSpec[blocks.Length];
         for (int i = 0; i < blocks.Length; i++)
         {
-            builder.Path = $"blocks.{i}.mixer.";
-            Mixer mixer = BlockTable.Create(config.Blocks[i], i, builder);
             builder.Path = $"blocks.{i}.";
-            blocks[i] = Contain($"blocks.{i}", new ResidualBlock(builder, mixer, config.NormEpsilon));
+            blocks[i] = Contain($"blocks.{i}", BlockTable.CreateBlock(config.Blocks[i], i, builder, config.NormEpsilon, out inForce[i]));
         }
 
-        builder.Path = "";
+        BlocksInForce = new Pattern(inForce);
 
-        finalNorm = Learn(builder, "norm.weight", new Shape(config.Width), Initial.Ones, decay: false);
+        builder.Path = "";
+        finalNorm = Contain("norm", new Normaliser(builder, config.FinalNorm, config.Width, config.NormEpsilon));
         head = config.TieEmbeddings ? embedding : LearnLinear(builder, "head.weight", config.Vocabulary, config.Width);
     }
 
     /// <summary>What the model was built from.</summary>
     public ModelConfig Config { get; }
 
+    /// <summary>The configuration's blocks with all options written out that they have, those not given at their usual values.</summary>
+    internal Pattern BlocksInForce { get; }
+
     /// <summary>Where the weights are.</summary>
     public Device Device { get; }
+
+    /// <summary>Whether the model reads and writes bytes, for want of a tokenizer.</summary>
+    public bool ReadsBytes => tokenizer is null;
+
+    /// <summary>What makes tokens of text and text of tokens; null where tokens are bytes. A folder's is read when it is first asked for.</summary>
+    /// <exception cref="InputException">The model's folder has none that can be read.</exception>
+    public Tokenizer? Tokenizer => tokenizer?.Value;
+
+    /// <summary>Names the tokenizer, to be read when it is asked for.</summary>
+    internal void SetTokenizer(Func<Tokenizer> read) => tokenizer = new Lazy<Tokenizer>(read);
 
     /// <summary>The residual blocks, in order.</summary>
     public IReadOnlyList<ResidualBlock> Blocks => blocks;
 
-    /// <summary>How the weights of linear maps, the embedding and the head are held.</summary>
-    public WeightFormat Format { get; private set; }
+    /// <summary>How the weights of linear maps, the embedding and the head are held: the form of fewest bits among them.</summary>
+    public WeightFormat Format => Parameters().Max(p => p.Tensor.Format);
 
     /// <summary>The bytes of all weights as they are held.</summary>
     public long WeightBytes => Parameters().Sum(p => p.Tensor.Bytes);
 
     /// <summary>
-    /// Rounds the weights of linear maps, the embedding and the head to few bits (<see cref="Tensor.Quantize"/>) and frees their float32
-    /// values. The model then takes less memory, generates faster, where reading weights is what takes the time, and predicts a little
-    /// worse; it can no longer be trained or saved. What is smaller than 32 x 32, norms, convolutions and all else stay as they are.
+    /// Rounds the weights of linear maps, the embedding and the head to fewer bits (<see cref="Tensor.Quantize"/>) and frees the values
+    /// they had. The model then takes less memory, generates faster, where reading weights is what takes the time, and predicts a little
+    /// worse; it can no longer be trained. What is smaller than 32 x 32, norms, convolutions and all else stay as they are, and so
+    /// does what is held in that form already.
     /// </summary>
-    /// <exception cref="InputException">It was quantised before.</exception>
+    /// <exception cref="InputException">It is in 8 or 4 bits, or in fewer bits than asked for.</exception>
     public void Quantize(WeightFormat format)
     {
-        if (Format != WeightFormat.Float32)
+        if (Format > format || (Format == format && format != WeightFormat.BFloat16))
         {
             throw new InputException($"the model's weights are {Format.Word()} already: load the model anew to have them in {format.Word()}");
         }
 
-        foreach (Parameter parameter in Parameters().Where(p => p.IsQuantizable))
+        foreach (Parameter parameter in Parameters().Where(p => p.IsQuantizable && p.Tensor.Format != format))
         {
             parameter.Tensor.Quantize(format);
         }
+    }
 
-        Format = format;
+    /// <summary>Turns weights that are held in bfloat16 to float32, of the same values, so that the model can be trained.</summary>
+    /// <exception cref="InputException">Weights are in 8 or 4 bits.</exception>
+    public void Dequantize()
+    {
+        if (Format > WeightFormat.BFloat16)
+        {
+            throw Format.NotTrained();
+        }
+
+        foreach (Parameter parameter in Parameters().Where(p => p.Tensor.Format == WeightFormat.BFloat16))
+        {
+            parameter.Tensor.Dequantize();
+        }
     }
 
     /// <summary>A state for <paramref name="batch"/> sequences, as before the first token.</summary>
@@ -78,7 +112,7 @@ public sealed class LanguageModel : Module
     /// <summary>
     /// The next-token logits [B,T,V] after each of <paramref name="tokens"/> [B,T], and <paramref name="state"/> advanced past them.
     /// </summary>
-    public Tensor Forward(Tokens tokens, SequenceState state) => Ops.Linear(Normed(Run(tokens, state)), head);
+    public Tensor Forward(Tokens tokens, SequenceState state) => Logits(Run(tokens, state));
 
     /// <summary>
     /// The next-token logits [B,1,V] after the last of <paramref name="tokens"/> [B,T] alone, and <paramref name="state"/> advanced past them:
@@ -87,16 +121,29 @@ public sealed class LanguageModel : Module
     public Tensor Next(Tokens tokens, SequenceState state)
     {
         Tensor x = Run(tokens, state);
-        return Ops.Linear(Normed(tokens.Time == 1 ? x : Ops.Slice(x, 1, tokens.Time - 1, 1)), head);
+        return Logits(tokens.Time == 1 ? x : Ops.Slice(x, 1, tokens.Time - 1, 1));
     }
 
     /// <summary>
     /// The cross-entropy in nats [B,T] of <paramref name="targets"/> [B,T], what follows each of <paramref name="tokens"/> [B,T], and
     /// <paramref name="state"/> advanced past the tokens: training and evaluation. 0 where a target is negative.
     /// </summary>
-    public Tensor Loss(Tokens tokens, Tokens targets, SequenceState state) => Ops.HeadLoss(Normed(Run(tokens, state)), head, targets);
+    public Tensor Loss(Tokens tokens, Tokens targets, SequenceState state)
+    {
+        Tensor x = Run(tokens, state);
+        return Config.LogitCap == 0 ? Ops.HeadLoss(Normed(x), head, targets) : Ops.CrossEntropy(Logits(x), targets);
+    }
 
-    private Tensor Normed(Tensor x) => Ops.RmsNorm(x, finalNorm, Config.NormEpsilon);
+    // Logits are linear in what the head reads, so their scale is applied where there are fewer numbers.
+    private Tensor Normed(Tensor x) => Scaled(finalNorm.Forward(x), Config.LogitScale);
+
+    private Tensor Logits(Tensor x)
+    {
+        Tensor logits = Ops.Linear(Normed(x), head);
+        return Config.LogitCap == 0 ? logits : Ops.SoftCap(logits, Config.LogitCap);
+    }
+
+    private static Tensor Scaled(Tensor x, float scale) => scale == 1 ? x : Ops.Affine(x, scale);
 
     private Tensor Run(Tokens tokens, SequenceState state)
     {
@@ -105,14 +152,32 @@ public sealed class LanguageModel : Module
             throw new ArgumentException($"a state of {state.Batch} sequences{(ReferenceEquals(state.Model, this) ? "" : " of another model")} for a batch of {tokens.Batch}", nameof(state));
         }
 
-        Tensor x = Ops.Embed(embedding, tokens);
+        var flow = new Flow(Embed(tokens, state.Position));
         for (int i = 0; i < blocks.Length; i++)
         {
-            x = blocks[i].Forward(x, state.Layers[i]);
+            blocks[i].Forward(ref flow, state.Layers[i]);
         }
 
         state.Position += tokens.Time;
-        return x;
+        return flow.Stream;
+    }
+
+    /// <summary>What the first block reads: the embedded tokens [B,T,D], the first of them at <paramref name="position"/>.</summary>
+    public Tensor Embed(Tokens tokens, long position)
+    {
+        Tensor x = Scaled(Ops.Embed(embedding, tokens), Config.EmbeddingScale);
+        if (positions is not null)
+        {
+            if (position + tokens.Time > Config.Positions)
+            {
+                throw new InputException($"a sequence of {position + tokens.Time} tokens is longer than the {Config.Positions} positions that the model has learned");
+            }
+
+            Tensor own = Ops.Slice(Ops.Copy(positions, x.Tape!), 0, (int)position, tokens.Time);
+            x = Ops.Add(x, own.Reshape(new Shape(1, tokens.Time, Config.Width)));
+        }
+
+        return embeddingNorm.Forward(x);
     }
 
     /// <summary>

@@ -28,7 +28,7 @@ public sealed record ModelConfig
             : throw new InputException($"name {PatternText.Quote(value)} must be one line of 1 to {MaxName} characters");
     }
 
-    /// <summary>Number of token ids, 1 to 2^20. Ids 0 to 255 are the bytes; any above are special tokens.</summary>
+    /// <summary>Number of token ids, 1 to 2^20. Without a tokenizer ids 0 to 255 are the bytes; any above are special tokens.</summary>
     public int Vocabulary { get; init => field = InRange(value, 1, 1 << 20, "vocabulary"); } = Bytes;
 
     /// <summary>Channels of the residual stream, 1 to 65536.</summary>
@@ -47,6 +47,32 @@ public sealed record ModelConfig
         init => field = value is > 0 and <= 1 ? value
             : throw new InputException($"norm_epsilon {value:R} is out of range; give a number above 0, at most 1, such as 1e-5");
     } = 1e-5f;
+
+    /// <summary>What embedded tokens are multiplied by.</summary>
+    public float EmbeddingScale { get; init => field = Positive(value, "embedding_scale"); } = 1;
+
+    /// <summary>The norm of embedded tokens; as a rule none.</summary>
+    public NormKind EmbeddingNorm { get; init; } = NormKind.None;
+
+    /// <summary>Learned positions, added to embedded tokens: the longest sequence that can be read, 0 to 2^24. 0, as a rule: none.</summary>
+    public int Positions { get; init => field = InRange(value, 0, 1 << 24, "positions"); }
+
+    /// <summary>The norm before the head.</summary>
+    public NormKind FinalNorm { get; init; } = NormKind.Rms;
+
+    /// <summary>What logits are multiplied by.</summary>
+    public float LogitScale { get; init => field = Positive(value, "logit_scale"); } = 1;
+
+    /// <summary>The bound c of logits l that are capped, c tanh(l / c); 0, as a rule: none.</summary>
+    public float LogitCap
+    {
+        get;
+        init => field = value is >= 0 and <= 1e6f ? value
+            : throw new InputException($"logit_cap {value:R} is out of range; give a number from 0 (none) to 1e6");
+    }
+
+    /// <summary>The token that ends a text, at which generation stops; -1, as a rule: none.</summary>
+    public int EndOfText { get; init => field = InRange(value, -1, (1 << 20) - 1, "end_of_text"); } = -1;
 
     /// <summary>Tokens of a training sequence, 1 to 2^24.</summary>
     public int Context { get; init => field = InRange(value, 1, 1 << 24, "context"); } = 512;
@@ -79,6 +105,11 @@ public sealed record ModelConfig
 
     /// <summary>The configuration as an indented JSON file's bytes; the same on every system.</summary>
     public byte[] ToJson(bool asBlocks = false) => ModelConfigJson.Write(this, asBlocks);
+
+    private static float Positive(float value, string key)
+    {
+        return value is > 0 and <= 1e6f ? value : throw new InputException($"{key} {value:R} is out of range; give a number above 0, at most 1e6");
+    }
 
     private static int InRange(int value, int min, int max, string key)
     {

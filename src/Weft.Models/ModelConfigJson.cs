@@ -7,10 +7,13 @@ namespace Weft.Models;
 /// <summary>The JSON form of a <see cref="ModelConfig"/>. What it reads may come from anyone: size and depth are bounded.</summary>
 internal static class ModelConfigJson
 {
-    private const string VersionKey = "weft";
+    internal const string VersionKey = "weft";
 
     private static readonly string[] Keys =
-        [VersionKey, "name", "vocabulary", "width", "context", "tied", "norm_epsilon", "pattern", "blocks"];
+    [
+        VersionKey, "name", "vocabulary", "width", "context", "tied", "norm_epsilon", "embedding_scale", "embedding_norm", "positions", "final_norm",
+        "logit_scale", "logit_cap", "end_of_text", "pattern", "blocks",
+    ];
 
     private static readonly JsonWriterOptions WriterOptions = new() { Indented = true, NewLine = "\n" };
 
@@ -24,6 +27,7 @@ internal static class ModelConfigJson
         writer.WriteNumber("context", config.Context);
         writer.WriteBoolean("tied", config.TieEmbeddings);
         writer.WriteNumber("norm_epsilon", config.NormEpsilon);
+        WriteUnusual(writer, config);
         if (asBlocks)
         {
             writer.WriteStartArray("blocks");
@@ -38,6 +42,39 @@ internal static class ModelConfigJson
             writer.WriteString("pattern", config.Blocks.ToString());
         }
         writer.WriteEndObject();
+    }
+
+    // What most models do without is written where it is there.
+    private static void WriteUnusual(Utf8JsonWriter writer, ModelConfig config)
+    {
+        if (config.EmbeddingScale != 1)
+        {
+            writer.WriteNumber("embedding_scale", config.EmbeddingScale);
+        }
+        if (config.EmbeddingNorm != NormKind.None)
+        {
+            writer.WriteString("embedding_norm", config.EmbeddingNorm.Word());
+        }
+        if (config.Positions != 0)
+        {
+            writer.WriteNumber("positions", config.Positions);
+        }
+        if (config.FinalNorm != NormKind.Rms)
+        {
+            writer.WriteString("final_norm", config.FinalNorm.Word());
+        }
+        if (config.LogitScale != 1)
+        {
+            writer.WriteNumber("logit_scale", config.LogitScale);
+        }
+        if (config.LogitCap != 0)
+        {
+            writer.WriteNumber("logit_cap", config.LogitCap);
+        }
+        if (config.EndOfText >= 0)
+        {
+            writer.WriteNumber("end_of_text", config.EndOfText);
+        }
     }
 
     public static byte[] Write(ModelConfig config, bool asBlocks)
@@ -126,23 +163,26 @@ internal static class ModelConfigJson
             Width = Int(Required(root, "width", "128"), "width"),
             Blocks = ReadPattern(root, knownBlocks),
         };
-        if (root.TryGetProperty("vocabulary", out JsonElement vocabulary))
-        {
-            config = config with { Vocabulary = Int(vocabulary, "vocabulary") };
-        }
-        if (root.TryGetProperty("context", out JsonElement context))
-        {
-            config = config with { Context = Int(context, "context") };
-        }
-        if (root.TryGetProperty("tied", out JsonElement tied))
-        {
-            config = config with { TieEmbeddings = Flag(tied, "tied") };
-        }
-        if (root.TryGetProperty("norm_epsilon", out JsonElement epsilon))
-        {
-            config = config with { NormEpsilon = Real(epsilon, "norm_epsilon") };
-        }
+        Take("vocabulary", (json, key) => config = config with { Vocabulary = Int(json, key) });
+        Take("context", (json, key) => config = config with { Context = Int(json, key) });
+        Take("tied", (json, key) => config = config with { TieEmbeddings = Flag(json, key) });
+        Take("norm_epsilon", (json, key) => config = config with { NormEpsilon = Real(json, key) });
+        Take("embedding_scale", (json, key) => config = config with { EmbeddingScale = Real(json, key) });
+        Take("embedding_norm", (json, key) => config = config with { EmbeddingNorm = Norm(json, key) });
+        Take("positions", (json, key) => config = config with { Positions = Int(json, key) });
+        Take("final_norm", (json, key) => config = config with { FinalNorm = Norm(json, key) });
+        Take("logit_scale", (json, key) => config = config with { LogitScale = Real(json, key) });
+        Take("logit_cap", (json, key) => config = config with { LogitCap = Real(json, key) });
+        Take("end_of_text", (json, key) => config = config with { EndOfText = Int(json, key) });
         return config;
+
+        void Take(string key, Action<JsonElement, string> set)
+        {
+            if (root.TryGetProperty(key, out JsonElement json))
+            {
+                set(json, key);
+            }
+        }
     }
 
     private static void CheckKeys(JsonElement root)
@@ -214,6 +254,12 @@ internal static class ModelConfigJson
     private static float Real(JsonElement json, string key)
     {
         return json.ValueKind == JsonValueKind.Number && json.TryGetSingle(out float value) ? value : throw Wrong(json, key, "a number");
+    }
+
+    private static NormKind Norm(JsonElement json, string key)
+    {
+        return json.ValueKind == JsonValueKind.String && NormKinds.Words.Contains(json.GetString()) ? NormKinds.Parse(json.GetString()!)
+            : throw Wrong(json, key, string.Join(", ", NormKinds.Words));
     }
 
     private static bool Flag(JsonElement json, string key)

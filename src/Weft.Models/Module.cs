@@ -21,6 +21,15 @@ public sealed record Builder(Device Device, RandomSource Random, int Width, int 
 
     /// <summary>What stands before the names of the parameters made now, in the whole model: <c>blocks.0.mixer.</c>, for messages.</summary>
     internal string Path { get; set; } = "";
+
+    /// <summary>The columns of what a mixer reads; the model's width, except for one that reads more.</summary>
+    public int Inputs { get; internal set; } = Width;
+
+    /// <summary>Whether parameters are left without values, since a checkpoint's follow at once.</summary>
+    internal bool Blank { get; init; }
+
+    /// <summary>Modules that several blocks have in common, by the name that their patterns give.</summary>
+    internal Dictionary<string, Module> Shared { get; } = new(StringComparer.Ordinal);
 }
 
 /// <summary>Fills a parameter with its initial values.</summary>
@@ -57,9 +66,9 @@ public abstract class Module
     /// <summary>Makes a parameter.</summary>
     /// <exception cref="InputException">It is larger than an array can be, than the weights that are to fill the model, or than the memory.</exception>
     protected Tensor Learn(Builder builder, string name, Shape shape, Initializer initial, bool decay) =>
-        Learn(builder, name, shape, initial, decay, isMatrix: false);
+        Add(builder, name, shape, initial, decay, isMatrix: false).WithGrad();
 
-    private Tensor Learn(Builder builder, string name, Shape shape, Initializer initial, bool decay, bool isMatrix)
+    private Tensor Add(Builder builder, string name, Shape shape, Initializer initial, bool decay, bool isMatrix)
     {
         builder.Allowance -= shape.Count;
         if (builder.Allowance < 0 || shape.Count > Array.MaxLength)
@@ -67,10 +76,15 @@ public abstract class Module
             throw new InputException($"the configuration describes a larger model than {(builder.Allowance < 0 ? "its weights hold" : "can be built")} ('{name}' {shape})");
         }
 
-        Tensor tensor = builder.Device.Zeros(shape, new MemoryUse($"parameter '{builder.Path}{name}'", "a smaller width, or fewer or smaller blocks,")).WithGrad();
-        var values = new float[shape.Count];
-        initial(values, builder.Random);
-        tensor.Set(values);
+        var use = new MemoryUse($"parameter '{builder.Path}{name}'", "a smaller width, or fewer or smaller blocks,");
+        Tensor tensor = builder.Blank ? builder.Device.Empty(shape, use) : builder.Device.Zeros(shape, use);
+        if (!builder.Blank)
+        {
+            var values = new float[shape.Count];
+            initial(values, builder.Random);
+            tensor.Set(values);
+        }
+
         own.Add(new Parameter(name, tensor, decay) { IsQuantizable = isMatrix && Math.Min(shape[0], shape[1]) >= LeastQuantized });
         return tensor;
     }
@@ -81,11 +95,21 @@ public abstract class Module
 
     /// <summary>Makes the weight [out, in] of a linear map, used by nothing but <see cref="Ops.Linear"/>.</summary>
     protected Tensor LearnLinear(Builder builder, string name, Shape shape, Initializer initial) =>
-        Learn(builder, name, shape, initial, decay: true, isMatrix: true);
+        Add(builder, name, shape, initial, decay: true, isMatrix: true).WithGrad();
+
+    /// <summary>
+    /// Makes the weights of an expert's linear map for each of <paramref name="experts"/>, one matrix [out, in] below the other: a matrix is what
+    /// can be held in few bits or packed, here by whole experts where their outputs fill packed panels of 32. Used by nothing but <see cref="Ops.ExpertLinear"/>.
+    /// </summary>
+    protected Tensor LearnExperts(Builder builder, string name, int experts, int outputs, int inputs, float gain = 1) =>
+        Add(builder, name, new Shape(checked(experts * outputs), inputs), Initial.Linear(inputs, gain), decay: true, isMatrix: outputs % LeastQuantized == 0).WithGrad();
+
+    /// <summary>Makes a parameter that checkpoints hold and that no gradient reaches.</summary>
+    protected Tensor Keep(Builder builder, string name, Shape shape, Initializer initial) => Add(builder, name, shape, initial, decay: false, isMatrix: false);
 
     /// <summary>Makes a table [rows, columns] of which rows are looked up; a head may share it.</summary>
     protected Tensor LearnTable(Builder builder, string name, Shape shape, Initializer initial) =>
-        Learn(builder, name, shape, initial, decay: false, isMatrix: true);
+        Add(builder, name, shape, initial, decay: false, isMatrix: true).WithGrad();
 
     /// <summary>Names a module within this one, whose parameters become this one's too.</summary>
     protected T Contain<T>(string name, T module) where T : Module

@@ -28,10 +28,10 @@ public sealed class Pattern : IReadOnlyList<BlockSpec>, IEquatable<Pattern>
     public Pattern(params IEnumerable<BlockSpec> blocks)
     {
         ArgumentNullException.ThrowIfNull(blocks);
-        this.blocks = [.. blocks];
+        this.blocks = [.. blocks.Take(MaxBlocks + 1)]; // of what a file may ask for, no more than shows that it is too much
         if (this.blocks.Length is 0 or > MaxBlocks)
         {
-            throw new InputException($"a model of {this.blocks.Length} blocks cannot be built; give 1 to {MaxBlocks}");
+            throw new InputException($"a model of {(this.blocks.Length == 0 ? "no" : $"more than {MaxBlocks}")} blocks cannot be built; give 1 to {MaxBlocks}");
         }
     }
 

@@ -63,9 +63,26 @@ public abstract partial class Device : IDisposable
     /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>
     public Tensor Zeros(Shape shape, MemoryUse use = default)
     {
-        Tensor tensor = Tensor.Own(this, shape, new DeviceMemory(this, shape.Count, use, shape));
+        Tensor tensor = Empty(shape, use);
         Fill(tensor, 0);
         return tensor;
+    }
+
+    /// <summary>A tensor that owns its memory, its content undefined until it is <see cref="Tensor.Set"/>.</summary>
+    /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>
+    public Tensor Empty(Shape shape, MemoryUse use = default) => Tensor.Own(this, shape, new DeviceMemory(this, shape.Count, use, shape));
+
+    /// <summary>A tensor that owns its memory, filled with zeros, in any form: other than in float32 it is a matrix [outputs, inputs], to be set by rows where it is in bfloat16.</summary>
+    /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>
+    public Tensor Zeros(Shape shape, WeightFormat format, MemoryUse use = default)
+    {
+        if (format == WeightFormat.Float32)
+        {
+            return Zeros(shape, use);
+        }
+
+        return shape.Rank == 2 ? Tensor.Hold(this, shape, format, Hold(shape, format, use))
+            : throw new ArgumentException($"a tensor of shape {shape} cannot be held in {format.Word()}: a matrix can", nameof(shape));
     }
 
     /// <summary>A tensor that owns its memory, of <paramref name="values"/> in row-major order.</summary>
@@ -92,11 +109,15 @@ public abstract partial class Device : IDisposable
     /// <summary>Waits until everything asked for has been computed.</summary>
     public abstract void Synchronize();
 
-    internal abstract void Upload(ReadOnlySpan<float> values, Tensor destination);
+    internal abstract void Upload(ReadOnlySpan<float> values, Tensor destination, int firstRow = 0);
+
+    internal abstract void Upload(ReadOnlySpan<ushort> bits, Tensor destination, int firstRow);
 
     internal abstract void Upload(ReadOnlySpan<int> values, Tokens destination);
 
-    internal abstract void Download(Tensor source, Span<float> destination);
+    internal abstract void Download(Tensor source, int firstRow, Span<float> destination);
+
+    internal abstract void Download(Tensor source, int firstRow, Span<ushort> bits);
 
     /// <summary>Sets every element to <paramref name="value"/>.</summary>
     internal abstract void Fill(Tensor x, float value);
@@ -107,8 +128,14 @@ public abstract partial class Device : IDisposable
     /// </summary>
     internal abstract void CopyBox(Tensor source, in Box from, Tensor destination, in Box to, (int A, int B, int C, int D) lengths, bool accumulate);
 
-    /// <summary>The same numbers in few bits, to hold in a weight's place, and the bytes of that; see <see cref="Tensor.Quantize"/>.</summary>
+    /// <summary>A matrix of zeros in another form than float32, and the bytes of that.</summary>
+    internal abstract (IDisposable Held, long Bytes) Hold(Shape shape, WeightFormat format, MemoryUse use);
+
+    /// <summary>The same numbers in fewer bits, to hold in a weight's place, and the bytes of that; see <see cref="Tensor.Quantize"/>.</summary>
     internal abstract (IDisposable Held, long Bytes) Quantize(Tensor weight, WeightFormat format);
+
+    /// <summary>Copies a weight that is held in bfloat16 to one of float32.</summary>
+    internal abstract void Dequantize(Tensor weight, Tensor values);
 
     // ---- products (Ops.MatMul.cs)
 
@@ -244,7 +271,9 @@ internal enum UnaryKind
     Softplus,
     Tanh,
     Relu,
+    ReluSquared,
     Gelu,
+    GeluExact,
     Expm1,
     ShiftedPositive,
     EluPlusOne,

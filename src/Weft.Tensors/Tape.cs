@@ -59,14 +59,21 @@ public sealed class Tape : IDisposable
             throw new ArgumentException($"{values.Length} tokens for a batch of {batch} x {time}", nameof(values));
         }
 
+        Tokens result = EmptyTokens(batch, time);
+        Device.Upload(values, result);
+        return result;
+    }
+
+    /// <summary>Room for numbers that a kernel writes, as tokens are kept.</summary>
+    internal Tokens EmptyTokens(int batch, int time)
+    {
         if (tokensUsed == tokens.Count)
         {
             tokens.Add(new Tokens());
         }
 
         Tokens result = tokens[tokensUsed++];
-        result.Bind(this, batch, time, Allocate(values.Length));
-        Device.Upload(values, result);
+        result.Bind(this, batch, time, Allocate((long)batch * time));
         return result;
     }
 

@@ -1,7 +1,7 @@
 namespace Weft.Tensors;
 
 /// <summary>
-/// A float32 array on a device. Its memory is either its own (weights, states: made by <see cref="Device.Zeros"/>) or lent by a
+/// A float32 array on a device. Its memory is either its own (weights, states: made by <see cref="Device.Zeros(Shape, MemoryUse)"/>) or lent by a
 /// <see cref="Tensors.Tape"/>'s arena until that tape is reset (activations). Rows, the runs of the last dimension, are contiguous;
 /// a column view (<see cref="Columns"/>) has rows that lie further apart than they are long.
 /// </summary>
@@ -9,7 +9,7 @@ public sealed class Tensor : IDisposable
 {
     private DeviceMemory? owned;
     private Tensor? grad;
-    private long quantizedBytes;
+    private long heldBytes;
     private readonly List<(int Start, int End)> written = []; // columns of the gradient that views have written; none: all of it is there
     private Tensor? viewed; // the tensor whose memory a view shares; it is never itself a view
 
@@ -35,7 +35,10 @@ public sealed class Tensor : IDisposable
 
     internal unsafe float* Pointer => Format == WeightFormat.Float32 ? (float*)Address : throw NoNumbers();
 
-    /// <summary>How the elements are held. Other than in float32 they can be read, looked up and multiplied by (<see cref="Ops.Embed"/>, <see cref="Ops.Linear"/>, <see cref="Ops.HeadLoss"/>), no more.</summary>
+    /// <summary>
+    /// How the elements are held. Other than in float32 they can be read, looked up and multiplied by (<see cref="Ops.Embed"/>,
+    /// <see cref="Ops.Linear"/>, <see cref="Ops.HeadLoss"/>), and in bfloat16 set by rows; no more.
+    /// </summary>
     public WeightFormat Format { get; private set; }
 
     /// <summary>Whether the tensor is one to learn, with memory of its own: a device may keep a copy of it in another form.</summary>
@@ -44,7 +47,7 @@ public sealed class Tensor : IDisposable
     /// <summary>Counts the changes of a weight's elements, from where copies of it are known to be old.</summary>
     public long Version { get; private set; }
 
-    /// <summary>What the device keeps of a weight in another form.</summary>
+    /// <summary>What the device keeps of a weight in another form, beside the float32 values or in their place.</summary>
     internal IDisposable? DeviceCopy { get; set; }
 
     /// <summary>Whether rows follow each other without gaps.</summary>
@@ -66,12 +69,21 @@ public sealed class Tensor : IDisposable
     }
 
     /// <summary>The bytes of the elements.</summary>
-    public long Bytes => Format == WeightFormat.Float32 ? Shape.Count * sizeof(float) : quantizedBytes;
+    public long Bytes => Format == WeightFormat.Float32 ? Shape.Count * sizeof(float) : heldBytes;
 
     internal static Tensor Own(Device device, Shape shape, DeviceMemory memory)
     {
         var tensor = new Tensor { owned = memory };
         tensor.Bind(device, null, shape, shape.Columns, memory.Address, null);
+        return tensor;
+    }
+
+    /// <summary>A matrix in another form than float32.</summary>
+    internal static Tensor Hold(Device device, Shape shape, WeightFormat format, (IDisposable Held, long Bytes) held)
+    {
+        var tensor = new Tensor();
+        tensor.Bind(device, null, shape, shape.Columns, 0, null);
+        tensor.Become(format, held);
         return tensor;
     }
 
@@ -252,19 +264,54 @@ public sealed class Tensor : IDisposable
     }
 
     /// <summary>
-    /// Rounds a matrix [outputs, inputs] that owns its memory to numbers of few bits with a scale for each output and 32 inputs, and frees
-    /// the float32 values: from here on it is a constant, not to be learned. See <see cref="Format"/> for what can be done with it.
+    /// Rounds a matrix [outputs, inputs] that owns its memory, in float32 or bfloat16, to a form of fewer bits and frees the values it had:
+    /// from here on it is a constant, not to be learned. See <see cref="Format"/> for what can be done with it.
     /// </summary>
     public void Quantize(WeightFormat format)
     {
-        if (owned is null || viewed is not null || Shape.Rank != 2 || format == WeightFormat.Float32)
+        bool isMatrix = viewed is null && Tape is null && Shape.Rank == 2;
+        if (!isMatrix || format <= Format || Format > WeightFormat.BFloat16)
         {
-            throw new InvalidOperationException($"a tensor of shape {Shape} in {Format.Word()} cannot become {format.Word()}: a matrix that owns its memory can become int8 or int4");
+            throw new InvalidOperationException($"a tensor of shape {Shape} in {Format.Word()} cannot become {format.Word()}: a matrix that owns its memory can, from float32 or bf16 to a form of fewer bits");
         }
 
-        (IDisposable held, quantizedBytes) = Device.Quantize(this, format);
+        (IDisposable Held, long Bytes) held = Device.Quantize(this, format);
         Dispose();
-        (owned, grad, DeviceCopy, Address, RequiresGrad, Format) = (null, null, held, 0, false, format);
+        Become(format, held);
+    }
+
+    /// <summary>Turns a matrix that is held in bfloat16 into one of float32, of the same values, to be learned.</summary>
+    public void Dequantize()
+    {
+        if (Format != WeightFormat.BFloat16)
+        {
+            throw new InvalidOperationException($"a tensor of shape {Shape} in {Format.Word()} does not become float32 again: one in bf16 can");
+        }
+
+        Tensor values = Device.Empty(Shape, new MemoryUse("a weight in float32", "weights in bf16"));
+        Device.Dequantize(this, values);
+        Dispose();
+        (owned, DeviceCopy, Address, RequiresGrad, Format, heldBytes) = (values.owned, null, values.Address, true, WeightFormat.Float32, 0);
+        Changed();
+    }
+
+    /// <summary>Gives up a float32 matrix that owns its memory for zeros of the same shape in bfloat16: for a checkpoint's numbers, which follow by rows.</summary>
+    public void HoldAs(WeightFormat format)
+    {
+        if (owned is null || viewed is not null || Shape.Rank != 2 || Format != WeightFormat.Float32 || format != WeightFormat.BFloat16)
+        {
+            throw new InvalidOperationException($"a tensor of shape {Shape} in {Format.Word()} cannot be held in {format.Word()}: a float32 matrix that owns its memory can, in bf16");
+        }
+
+        MemoryUse use = owned.Use;
+        Dispose();
+        Become(format, Device.Hold(Shape, format, use));
+    }
+
+    private void Become(WeightFormat format, (IDisposable Held, long Bytes) held)
+    {
+        (owned, grad, Address, RequiresGrad, Format) = (null, null, 0, false, format);
+        (DeviceCopy, heldBytes) = held;
     }
 
     private InvalidOperationException NoNumbers() => new($"a tensor of shape {Shape} in {Format.Word()} can only be read, looked up and multiplied by");
@@ -296,8 +343,35 @@ public sealed class Tensor : IDisposable
             throw new ArgumentException($"{values.Length} values for a tensor of shape {Shape}", nameof(values));
         }
 
-        Device.Upload(values, this);
+        SetRows(0, values);
+    }
+
+    /// <summary>
+    /// Copies <paramref name="values"/> into whole rows from <paramref name="firstRow"/> on; rounds them to nearest, ties to even, where the
+    /// tensor is held in bfloat16. Throws where they are no whole number of rows, or too many.
+    /// </summary>
+    public void SetRows(int firstRow, ReadOnlySpan<float> values)
+    {
+        RequireRows(firstRow, values.Length);
+        Device.Upload(values, this, firstRow);
         Changed();
+    }
+
+    /// <summary>The same of bfloat16 numbers, by their bits.</summary>
+    public void SetRows(int firstRow, ReadOnlySpan<ushort> bits)
+    {
+        RequireRows(firstRow, bits.Length);
+        Device.Upload(bits, this, firstRow);
+        Changed();
+    }
+
+    private void RequireRows(int first, int count)
+    {
+        int columns = Math.Max(1, Shape.Columns);
+        if (first < 0 || count % columns != 0 || count / columns > Shape.Rows - first)
+        {
+            throw new ArgumentOutOfRangeException(nameof(count), $"{count} values from row {first} on are no rows of a tensor of shape {Shape}");
+        }
     }
 
     /// <summary>Copies the elements, in row-major order, to <paramref name="destination"/>. Throws when the lengths differ.</summary>
@@ -308,7 +382,26 @@ public sealed class Tensor : IDisposable
             throw new ArgumentException($"room for {destination.Length} of a tensor of shape {Shape}", nameof(destination));
         }
 
-        Device.Download(this, destination);
+        GetRows(0, destination);
+    }
+
+    /// <summary>Copies whole rows from <paramref name="firstRow"/> on to <paramref name="destination"/>. Throws where it is no whole number of rows, or too long.</summary>
+    public void GetRows(int firstRow, Span<float> destination)
+    {
+        RequireRows(firstRow, destination.Length);
+        Device.Download(this, firstRow, destination);
+    }
+
+    /// <summary>The same of a tensor that is held in bfloat16: its numbers' bits.</summary>
+    public void GetRows(int firstRow, Span<ushort> bits)
+    {
+        RequireRows(firstRow, bits.Length);
+        if (Format != WeightFormat.BFloat16)
+        {
+            throw new InvalidOperationException($"a tensor of shape {Shape} in {Format.Word()} has no bits of bf16 to read");
+        }
+
+        Device.Download(this, firstRow, bits);
     }
 
     /// <summary>Copies the elements of a tensor of equal shape into this one.</summary>

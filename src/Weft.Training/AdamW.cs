@@ -22,10 +22,10 @@ public sealed class AdamW : IDisposable
         parameters = [.. parameters];
         if (parameters.FirstOrDefault(p => p.Tensor.Format != WeightFormat.Float32) is { } fixedOne)
         {
-            throw new InputException($"weights in {fixedOne.Tensor.Format.Word()} generate and evaluate, they are not trained: load the model anew, without quantising it");
+            throw fixedOne.Tensor.Format.NotTrained();
         }
 
-        moments = [.. parameters.Select(p => new Moments(p, Zeros(p, "mean"), Zeros(p, "variance")))];
+        moments = [.. parameters.Where(p => p.Tensor.RequiresGrad).Select(p => new Moments(p, Zeros(p, "mean"), Zeros(p, "variance")))];
         (beta1, beta2, epsilon, decay) = ((float)options.Beta1, (float)options.Beta2, (float)options.Epsilon, (float)options.Decay);
     }
 

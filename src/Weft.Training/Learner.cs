@@ -116,16 +116,16 @@ internal sealed class Learner : IDisposable
         tape.Reset();
         state.Clear();
         tape.Recording = false;
-        Tensor x = Ops.Embed(model.Parameters().First().Tensor, tape.Tokens(inputs, micro, context));
-        if (!IsFinite(x))
+        var flow = new Flow(model.Embed(tape.Tokens(inputs, micro, context), 0));
+        if (!IsFinite(flow.Stream))
         {
             return "the embedding";
         }
 
         for (int i = 0; i < model.Blocks.Count; i++)
         {
-            x = model.Blocks[i].Forward(x, state.Layers[i]);
-            if (!IsFinite(x))
+            model.Blocks[i].Forward(ref flow, state.Layers[i]);
+            if (!IsFinite(flow.Stream))
             {
                 return $"block {i} ({model.Config.Blocks[i].Name})";
             }

@@ -23,7 +23,7 @@ internal sealed class BenchCommand : WeftCommand
     private readonly Option<string?> json = Settings.Text("--json", "FILE", "also write the figures there, for programs");
     private readonly Option<int?> threads = Settings.Threads();
     private readonly Option<Precision?> precision = Settings.Precision();
-    private readonly Option<WeightFormat?> quantize = Settings.Quantize("measure prefill and decoding with weights of few bits, int8 or int4; such models do not train");
+    private readonly Option<WeightFormat?> quantize = Settings.Quantize("measure prefill and decoding with weights of fewer bits, bf16, int8 or int4; such models do not train");
 
     public BenchCommand(Terminal terminal) : base(terminal, "bench", "training, prefill and decoding speed, and where the time goes, on random bytes",
         new Example("weft bench", "how fast is this machine, and where does a step's time go?"),

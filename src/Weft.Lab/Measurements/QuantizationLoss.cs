@@ -18,24 +18,21 @@ public static class QuantizationLoss
     public const int Sample = 32 << 10;
 
     /// <summary>Scores the model of a folder in each form, float32 first, on the held-out part of a corpus, or a sample of it.</summary>
-    /// <remarks>bf16 is float32 weights on a device that multiplies bfloat16 numbers; the bytes are those that its products read.</remarks>
+    /// <remarks>Products are in float32, so that what differs is the weights alone.</remarks>
     /// <exception cref="InputException">The folder holds no model, or the corpus cannot be read.</exception>
     public static IEnumerable<WeightForm> Measure(string folder, Corpus corpus, CancellationToken cancel = default)
     {
-        foreach ((Precision precision, WeightFormat format) in ((Precision, WeightFormat)[])
-            [(Precision.Float32, WeightFormat.Float32), (Precision.BFloat16, WeightFormat.Float32), (Precision.Float32, WeightFormat.Int8), (Precision.Float32, WeightFormat.Int4)])
+        using Device device = Device.Open();
+        foreach (WeightFormat format in Enum.GetValues<WeightFormat>())
         {
             cancel.ThrowIfCancellationRequested();
-            using Device device = Device.Open(0, precision);
-            LanguageModel model = ModelFolder.Load(folder, device);
-            bool isBf16 = precision == Precision.BFloat16;
-            long halved = isBf16 ? model.Parameters().Where(p => p.IsQuantizable).Sum(p => p.Tensor.Bytes) / 2 : 0;
+            LanguageModel model = ModelFolder.Load(folder, device, learned: format == WeightFormat.Float32); // else what is bf16 stays so
             if (format != WeightFormat.Float32)
             {
                 model.Quantize(format);
             }
 
-            yield return new WeightForm(isBf16 ? precision.Word() : format.Word(), model.WeightBytes - halved, Evaluation.HeldOut(model, corpus, atMost: Sample).BitsPerByte);
+            yield return new WeightForm(format.Word(), model.WeightBytes, Evaluation.HeldOut(model, corpus, atMost: Sample).BitsPerByte);
         }
     }
 }

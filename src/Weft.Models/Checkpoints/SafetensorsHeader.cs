@@ -282,7 +282,7 @@ internal sealed class SafetensorsHeader
         }
     }
 
-    private InputException Bad(string reason, Exception? inner = null) => SafetensorsFile.Bad(this.file, reason, inner);
+    private InputException Bad(string reason, Exception? inner = null) => WeightFile.Bad(this.file, reason, inner);
 
-    private InputException Bad(string name, string reason, Exception? inner = null) => SafetensorsFile.Bad(this.file, name, reason, inner);
+    private InputException Bad(string name, string reason, Exception? inner = null) => WeightFile.Bad(this.file, name, reason, inner);
 }

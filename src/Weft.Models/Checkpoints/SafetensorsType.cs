@@ -1,6 +1,6 @@
 namespace Weft.Models.Checkpoints;
 
-/// <summary>The element types of the safetensors format that fill whole bytes, under the names the format gives them (F8E4M3 is its F8_E4M3).</summary>
+/// <summary>The element types of tensors in files, those that fill whole bytes, under the names the safetensors format gives them (F8E4M3 is its F8_E4M3).</summary>
 public enum SafetensorsType
 {
     /// <summary>One byte, 0 or 1.</summary>
@@ -37,7 +37,7 @@ public enum SafetensorsType
     F64,
 }
 
-/// <summary>One tensor of a safetensors file: its name, element type and shape (empty for a scalar), in row-major order.</summary>
+/// <summary>One tensor of a <see cref="WeightFile"/>: its name, element type and shape (empty for a scalar), in row-major order.</summary>
 public sealed record SafetensorsEntry(string Name, SafetensorsType Type, long[] Shape)
 {
     /// <summary>The number of elements: the product of the shape.</summary>

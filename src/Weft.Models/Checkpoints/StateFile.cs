@@ -49,31 +49,31 @@ public static class StateFile
         string version = Value(VersionKey);
         if (version != Version)
         {
-            throw SafetensorsFile.Bad(path, $"it is a state of format {AtomicFile.Quote(version)}; this Weft reads format {Version}");
+            throw WeightFile.Bad(path, $"it is a state of format {AtomicFile.Quote(version)}; this Weft reads format {Version}");
         }
 
         string owner = Value(ModelKey), fingerprint = ModelFolder.Fingerprint(model);
         if (owner != fingerprint)
         {
-            throw SafetensorsFile.Bad(path, $"it was saved from another model ({AtomicFile.Quote(owner)}) than this one ('{fingerprint}'): configuration, weights or their quantisation differ");
+            throw WeightFile.Bad(path, $"it was saved from another model ({AtomicFile.Quote(owner)}) than this one ('{fingerprint}'): configuration, weights or their quantisation differ");
         }
 
         if (!long.TryParse(Value(PositionKey), NumberStyles.None, CultureInfo.InvariantCulture, out long position)
             || !int.TryParse(Value(BatchKey), NumberStyles.None, CultureInfo.InvariantCulture, out int batch) || batch < 1)
         {
-            throw SafetensorsFile.Bad(path, "its position or batch is no number: the file is damaged");
+            throw WeightFile.Bad(path, "its position or batch is no number: the file is damaged");
         }
 
         Dictionary<string, (Shape Shape, float[] Values)> arrays = file.Names.ToDictionary(n => n, n => Read(file, n, path), StringComparer.Ordinal);
         if (Value(ChecksumKey) != Checksum(metadata, arrays.Select(a => (a.Key, a.Value.Shape, a.Value.Values))))
         {
-            throw SafetensorsFile.Bad(path, "its content does not match its checksum: the file is damaged");
+            throw WeightFile.Bad(path, "its content does not match its checksum: the file is damaged");
         }
 
         // Before memory is taken for as many sequences as the file says: the parts of fixed size must all be in it.
         if (model.NewState(1).Bytes > arrays.Values.Sum(a => (long)a.Values.Length * sizeof(float)) / batch)
         {
-            throw SafetensorsFile.Bad(path, $"it holds no state of {batch} sequences: the file is damaged");
+            throw WeightFile.Bad(path, $"it holds no state of {batch} sequences: the file is damaged");
         }
 
         SequenceState state = model.NewState(batch);
@@ -84,7 +84,7 @@ public static class StateFile
             {
                 slot.Restore(name => arrays.TryGetValue(NameOf(i, name), out (Shape, float[]) array) && wanted.Add(NameOf(i, name))
                     ? array
-                    : throw SafetensorsFile.Bad(path, $"it lacks the tensor {AtomicFile.Quote(NameOf(i, name))}"));
+                    : throw WeightFile.Bad(path, $"it lacks the tensor {AtomicFile.Quote(NameOf(i, name))}"));
             }
         }
 
@@ -93,7 +93,7 @@ public static class StateFile
         return state;
 
         string Value(string key) => metadata.TryGetValue(key, out string? value) ? value
-            : throw SafetensorsFile.Bad(path, $"it is no saved state: its metadata lack {AtomicFile.Quote(key)}");
+            : throw WeightFile.Bad(path, $"it is no saved state: its metadata lack {AtomicFile.Quote(key)}");
     }
 
     private static string NameOf(int layer, string slot) => $"layers.{layer}.{slot}";
@@ -104,7 +104,7 @@ public static class StateFile
         long[] s = entry.Shape;
         if (s.Length is < 1 or > 4 || s.Any(length => length > int.MaxValue) || entry.Count > Array.MaxLength)
         {
-            throw SafetensorsFile.Bad(path, name, $"its shape {entry.ShapeText} is none of a state");
+            throw WeightFile.Bad(path, name, $"its shape {entry.ShapeText} is none of a state");
         }
 
         Shape shape = s.Length switch

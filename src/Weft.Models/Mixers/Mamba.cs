@@ -16,7 +16,7 @@ namespace Weft.Models;
 /// out = W_out (y silu(z))
 /// </code>
 /// Jamba (arXiv 2403.19887) puts RMS norms with weights on dt, B and C before they are used, Falcon Mamba (arXiv 2410.05355) norms
-/// without. State: h, and the last 3 inputs of the convolution.
+/// without. W_in and W_out may have biases, the convolution none. State: h, and the last 3 inputs of the convolution.
 /// </summary>
 public sealed class Mamba : Mixer
 {
@@ -25,25 +25,28 @@ public sealed class Mamba : Mixer
     private readonly int width, inner, rank;
 
     private readonly Tensor inProj;               // [2 inner, d]: x, z
-    private readonly Tensor convWeight, convBias; // [inner, K], [inner]
+    private readonly Tensor? inBias;              // [2 inner]
+    private readonly Tensor convWeight;           // [inner, K]
+    private readonly Tensor? convBias;            // [inner]
     private readonly Tensor xProj;                // [rank + 2 N, inner]: dt, B, C
     private readonly Tensor dtProj, dtBias;       // [inner, rank], [inner]
     private readonly Tensor aLog;                 // [inner, N]
     private readonly DerivedWeight a;             // [inner, N]: A = -exp(A_log)
     private readonly Tensor skip;                 // [inner]: D
     private readonly Tensor outProj;              // [d, inner]
+    private readonly Tensor? outBias;             // [d]
     private readonly Tensor? dtNorm, bNorm, cNorm; // [rank], [N], [N]
 
     /// <summary>Makes the mixer with the authors' initial values: A = -1 .. -N in every channel (S4D-real), dt's bias for steps log-uniform from 0.001 to 0.1.</summary>
     public Mamba(Builder builder, MambaOptions options)
     {
         (o, device, width) = (options, builder.Device, builder.Width);
-        inner = options.Expand * width;
-        rank = options.DtRank > 0 ? options.DtRank : (width + 15) / 16;
+        (inner, rank) = (options.InnerWidth(width), options.Rank(width));
         float tap = 1 / MathF.Sqrt(options.Conv);
         inProj = LearnLinear(builder, "in_proj.weight", 2 * inner, width);
+        inBias = options.Bias ? Learn(builder, "in_proj.bias", new Shape(2 * inner), Initial.Zeros, decay: false) : null;
         convWeight = Learn(builder, "conv1d.weight", new Shape(inner, options.Conv), Initial.Uniform(tap), decay: true);
-        convBias = Learn(builder, "conv1d.bias", new Shape(inner), Initial.Uniform(tap), decay: false);
+        convBias = options.ConvBias ? Learn(builder, "conv1d.bias", new Shape(inner), Initial.Uniform(tap), decay: false) : null;
         xProj = LearnLinear(builder, "x_proj.weight", rank + (2 * options.State), inner);
         dtProj = LearnLinear(builder, "dt_proj.weight", inner, rank);
         dtBias = Learn(builder, "dt_proj.bias", new Shape(inner), Initial.StepBias(), decay: false);
@@ -51,6 +54,7 @@ public sealed class Mamba : Mixer
         a = new DerivedWeight(aLog, static log => Ops.Affine(Ops.Exp(log), -1));
         skip = Learn(builder, "D", new Shape(inner), Initial.Ones, decay: false);
         outProj = LearnLinear(builder, "out_proj.weight", width, inner, 1 / MathF.Sqrt(builder.Blocks));
+        outBias = options.Bias ? Learn(builder, "out_proj.bias", new Shape(width), Initial.Zeros, decay: false) : null;
         if (options.Norm == MambaNorm.Learned)
         {
             dtNorm = Learn(builder, "dt_norm.weight", new Shape(rank), Initial.Ones, decay: false);
@@ -69,16 +73,21 @@ public sealed class Mamba : Mixer
     }
 
     /// <summary>
-    /// Options: <c>state</c> N, <c>expand</c>, <c>conv</c> (taps), <c>dt-rank</c> (0: a sixteenth of the width), <c>norm</c> of dt, B and C
-    /// (<c>none</c>, <c>plain</c> as Falcon Mamba's, <c>learned</c> as Jamba's), <c>norm-epsilon</c>; see <see cref="MambaOptions"/>.
+    /// Options: <c>state</c> N, <c>expand</c>, <c>inner</c> (0: expand x width), <c>conv</c> (taps), <c>dt-rank</c> (0: a sixteenth of the
+    /// width), <c>norm</c> of dt, B and C (<c>none</c>, <c>plain</c> as Falcon Mamba's, <c>learned</c> as Jamba's), <c>norm-epsilon</c>,
+    /// <c>bias</c> (on in_proj and out_proj; false), <c>conv-bias</c> (true); see <see cref="MambaOptions"/>.
     /// </summary>
-    public static Mamba Create(BlockOptions options, Builder builder)
+    public static Mamba Create(BlockOptions options, Builder builder) => new(builder, Read(options));
+
+    /// <summary>Reads the options.</summary>
+    internal static MambaOptions Read(BlockOptions options)
     {
         var usual = new MambaOptions();
-        return new Mamba(builder, new MambaOptions
+        return new MambaOptions
         {
             State = options.Int("state", usual.State, 1, 1024),
             Expand = options.Int("expand", usual.Expand, 1, 16),
+            Inner = options.Int("inner", usual.Inner, 0, 1 << 18),
             Conv = options.Int("conv", usual.Conv, 2, 64),
             DtRank = options.Int("dt-rank", usual.DtRank, 0, 4096),
             Norm = options.Choice("norm", "none", "none", "plain", "learned") switch
@@ -88,7 +97,9 @@ public sealed class Mamba : Mixer
                 _ => MambaNorm.None,
             },
             NormEpsilon = (float)options.Real("norm-epsilon", usual.NormEpsilon, 1e-12, 1),
-        });
+            Bias = options.Flag("bias", usual.Bias),
+            ConvBias = options.Flag("conv-bias", usual.ConvBias),
+        };
     }
 
     /// <inheritdoc/>
@@ -97,7 +108,7 @@ public sealed class Mamba : Mixer
         var before = (MambaState)state;
         Tape tape = x.Tape!;
 
-        Tensor projected = Ops.Linear(x, inProj), z = projected.Columns(inner, inner);
+        Tensor projected = Ops.Linear(x, inProj, inBias), z = projected.Columns(inner, inner);
         (Tensor u, Tensor last) = Ops.CausalConv(projected.Columns(0, inner), convWeight, convBias, before.Conv.Before(tape), silu: true);
         before.Conv.After(last);
 
@@ -106,7 +117,7 @@ public sealed class Mamba : Mixer
         (Tensor y, Tensor h) = SelectiveScan.Fused(u, Ops.Linear(dt, dtProj, dtBias), a.On(tape), b, c, skip, before.H.Before(tape), softplus: true);
         before.H.After(h);
 
-        return Ops.Linear(Ops.SiluMul(z, y), outProj);
+        return Ops.Linear(Ops.SiluMul(z, y), outProj, outBias);
     }
 
     private Tensor Normed(Tensor x, Tensor? weight) => o.Norm == MambaNorm.None ? x : Ops.RmsNorm(x, weight, o.NormEpsilon);
@@ -148,6 +159,9 @@ public sealed record MambaOptions
     /// <summary>Inner channels for each of the model's.</summary>
     public int Expand { get; init; } = 2;
 
+    /// <summary>Inner channels; 0 for <see cref="Expand"/> times the width.</summary>
+    public int Inner { get; init; }
+
     /// <summary>Taps of the convolution.</summary>
     public int Conv { get; init; } = 4;
 
@@ -159,6 +173,16 @@ public sealed record MambaOptions
 
     /// <summary>What that norm adds to the mean square.</summary>
     public float NormEpsilon { get; init; } = 1e-6f;
+
+    /// <summary>Whether the first and the last projection have biases.</summary>
+    public bool Bias { get; init; }
+
+    /// <summary>Whether the convolution has a bias.</summary>
+    public bool ConvBias { get; init; } = true;
+
+    internal int InnerWidth(int width) => Inner > 0 ? Inner : Expand * width;
+
+    internal int Rank(int width) => DtRank > 0 ? DtRank : (width + 15) / 16;
 }
 
 /// <summary>What a <see cref="Mamba"/> mixer remembers.</summary>

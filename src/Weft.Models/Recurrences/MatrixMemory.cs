@@ -19,12 +19,12 @@ namespace Weft.Models.Recurrences;
 /// </remarks>
 public static class MatrixMemory
 {
-    /// <summary>The epsilon of the divisor, as the authors'.</summary>
+    /// <summary>The epsilon of the divisor unless given, the authors'.</summary>
     public const float Epsilon = 1e-6f;
 
     /// <summary>The definition, token by token in plain operations: for tests and for reading.</summary>
     /// <returns>h, memory and m after the last token.</returns>
-    public static (Tensor H, Tensor Memory, Tensor M) Scan(Tensor q, Tensor k, Tensor v, Tensor input, Tensor forget, Tensor? memory, Tensor? m)
+    public static (Tensor H, Tensor Memory, Tensor M) Scan(Tensor q, Tensor k, Tensor v, Tensor input, Tensor forget, Tensor? memory, Tensor? m, float epsilon = Epsilon)
     {
         Tape tape = q.Tape!;
         int batch = q.Shape[0], time = q.Shape[1], heads = input.Shape.Columns, dk = q.Shape.Columns / heads, dv = v.Shape.Columns / heads;
@@ -42,7 +42,7 @@ public static class MatrixMemory
             Tensor write = Ops.Multiply(Ops.Exp(Ops.Subtract(i, most)), Ops.MatMul(Definitions.At(k, t, new Shape(batch, heads, dk, 1)), value));
             state = Ops.Add(Ops.Multiply(Ops.Exp(Ops.Subtract(kept, most)), state), write);
             Tensor read = Ops.Affine(Ops.MatMul(Definitions.At(q, t, new Shape(batch, heads, 1, dk)), state), 1 / MathF.Sqrt(dk));
-            outputs.Add(Ops.DivideByLast(read.Reshape(new Shape(batch, 1, heads * (dv + 1))), Ops.Affine(most, -1).Reshape(new Shape(batch, 1, heads)), heads, Epsilon));
+            outputs.Add(Ops.DivideByLast(read.Reshape(new Shape(batch, 1, heads * (dv + 1))), Ops.Affine(most, -1).Reshape(new Shape(batch, 1, heads)), heads, epsilon));
         }
 
         return (Definitions.Join(outputs), state, most.Reshape(new Shape(batch, heads)));
@@ -50,7 +50,8 @@ public static class MatrixMemory
 
     /// <summary>The same in chunks: the running maximum by itself, then a scalar decay (<see cref="ScalarDecay.Chunked"/>) on values that end in ones.</summary>
     /// <returns>h, memory and m after the last token; the states given are overwritten when the tape does not record.</returns>
-    public static (Tensor H, Tensor Memory, Tensor M) Chunked(Tensor q, Tensor k, Tensor v, Tensor input, Tensor forget, Tensor? memory, Tensor? m, int chunk = 64)
+    public static (Tensor H, Tensor Memory, Tensor M) Chunked(Tensor q, Tensor k, Tensor v, Tensor input, Tensor forget, Tensor? memory, Tensor? m,
+        int chunk = 64, float epsilon = Epsilon)
     {
         Tape tape = q.Tape!;
         int batch = q.Shape[0], time = q.Shape[1], heads = input.Shape.Columns;
@@ -62,7 +63,7 @@ public static class MatrixMemory
         Tensor earlier = time == 1 ? before.Reshape(first) : Ops.Concat(before.Reshape(first), Ops.Slice(most, 1, 0, time - 1), 1);
         Tensor decay = Ops.Subtract(Ops.Add(logF, earlier), most), gate = Ops.Exp(Ops.Subtract(input, most));
         (Tensor read, Tensor final) = ScalarDecay.Chunked(q, k, Ops.AppendOnes(v, heads), decay, gate, skip: null, memory, heads, 1 / MathF.Sqrt(q.Shape.Columns / heads), chunk);
-        return (Ops.DivideByLast(read, Ops.Affine(most, -1), heads, Epsilon), final, last);
+        return (Ops.DivideByLast(read, Ops.Affine(most, -1), heads, epsilon), final, last);
     }
 
     private static Tensor Zeros(Tape tape, Shape shape)

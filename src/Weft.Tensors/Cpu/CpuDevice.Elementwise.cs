@@ -51,7 +51,9 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Softplus: Map<SoftplusMap>(y, x); break;
             case UnaryKind.Tanh: Map<TanhMap>(y, x); break;
             case UnaryKind.Relu: Map<ReluMap>(y, x); break;
+            case UnaryKind.ReluSquared: Map<ReluSquaredMap>(y, x); break;
             case UnaryKind.Gelu: Map<GeluMap>(y, x); break;
+            case UnaryKind.GeluExact: Map<GeluExactMap>(y, x); break;
             case UnaryKind.Expm1: Map<Expm1Map>(y, x); break;
             case UnaryKind.ShiftedPositive: Map<ShiftedPositiveMap>(y, x); break;
             case UnaryKind.EluPlusOne: Map<EluPlusOneMap>(y, x); break;
@@ -75,7 +77,9 @@ public sealed unsafe partial class CpuDevice
             case UnaryKind.Softplus: Map<SoftplusGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Tanh: Map<TanhGrad>(to, y, dy, accumulate: add); break;
             case UnaryKind.Relu: Map<ReluGrad>(to, x, dy, accumulate: add); break;
+            case UnaryKind.ReluSquared: Map<ReluSquaredGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Gelu: Map<GeluGrad>(to, x, dy, accumulate: add); break;
+            case UnaryKind.GeluExact: Map<GeluExactGrad>(to, x, dy, accumulate: add); break;
             case UnaryKind.Expm1: Map<Expm1Grad>(to, y, dy, accumulate: add); break;
             case UnaryKind.ShiftedPositive: Map<ShiftedPositiveGrad>(to, y, dy, accumulate: add); break;
             case UnaryKind.EluPlusOne: Map<EluPlusOneGrad>(to, y, dy, accumulate: add); break;
@@ -438,6 +442,30 @@ public sealed unsafe partial class CpuDevice
         public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged => S.SelectLess(S.Zero, x1, x2, S.Zero);
     }
 
+    private readonly struct ReluSquaredMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged
+        {
+            V positive = S.Max(S.Zero, x1);
+            return S.Mul(positive, positive);
+        }
+    }
+
+    private readonly struct ReluSquaredGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged
+        {
+            V positive = S.Max(S.Zero, x1);
+            return S.Mul(x2, S.Add(positive, positive));
+        }
+    }
+
     private readonly struct SinMap : IMap
     {
         public static int Arity => 1;
@@ -480,6 +508,31 @@ public sealed unsafe partial class CpuDevice
             V slope = S.Fma(squared, S.Create(6 * 0.7978845608f * 0.044715f), S.Create(2 * 0.7978845608f));
             V s = Simd.Sigmoid<S, V>(u2);
             return S.Mul(x2, S.Mul(s, S.Fma(S.Mul(x1, slope), S.Sub(S.Create(1), s), S.Create(1))));
+        }
+    }
+
+    private readonly struct GeluExactMap : IMap
+    {
+        public static int Arity => 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged
+        {
+            V tail = Simd.GaussianTail<S, V>(x1, out _);
+            return S.Mul(x1, S.SelectLess(x1, S.Zero, tail, S.Sub(S.Create(1), tail)));
+        }
+    }
+
+    // P(X < x) + x e^(-x^2 / 2) / sqrt(2 pi).
+    private readonly struct GeluExactGrad : IMap
+    {
+        public static int Arity => 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<S, V>(V x1, V x2, V x3, V p, V q) where S : struct, ISimd<V> where V : unmanaged
+        {
+            V tail = Simd.GaussianTail<S, V>(x1, out V bell), below = S.SelectLess(x1, S.Zero, tail, S.Sub(S.Create(1), tail));
+            return S.Mul(x2, S.Fma(S.Mul(x1, bell), S.Create(0.398942280f), below));
         }
     }
 

@@ -68,7 +68,7 @@ public sealed unsafe partial class CpuDevice
         else
         {
             CountFlops(2 * headLogits.Shape.Count * head.Shape.Columns);
-            QuantizedProduct(headX, QuantizedOf(head), column, headLogits.Shape.Columns, null, headLogits, false); // pieces begin at multiples of 64
+            HeldProduct(headX, HeldOf(head), column, headLogits.Shape.Columns, null, headLogits, false); // pieces begin at multiples of 64
         }
     }
 

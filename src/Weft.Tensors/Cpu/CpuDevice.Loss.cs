@@ -7,7 +7,7 @@ public sealed unsafe partial class CpuDevice
     internal override void Embed(Tensor table, Tokens tokens, Tensor y)
     {
         using Timed timed = Measure([y, y]); // as much of the table as of y
-        int width = table.Shape.Columns, vocabulary = table.Shape.Rows;
+        int vocabulary = table.Shape.Rows;
         int* ids = tokens.Pointer;
         for (int i = 0; i < tokens.Count; i++)
         {
@@ -16,14 +16,7 @@ public sealed unsafe partial class CpuDevice
                 throw new InputException($"token {ids[i]} is outside the vocabulary of {vocabulary}");
             }
 
-            if (table.Format == WeightFormat.Float32)
-            {
-                new ReadOnlySpan<float>(table.Pointer + ((long)ids[i] * table.RowStride), width).CopyTo(Row(y, i));
-            }
-            else
-            {
-                QuantizedOf(table).Row(ids[i], Row(y, i));
-            }
+            CopyRow(table, ids[i], Row(y, i));
         }
     }
 

@@ -7,19 +7,15 @@ public sealed unsafe partial class CpuDevice
         using Timed timed = Measure([a, b, bias, new(c, accumulate)]);
         int m = c.Shape.Rows, n = c.Shape.Columns, k = transposeA ? a.Shape.Rows : a.Shape.Columns;
         CountFlops(2L * m * n * k);
-        if (b.Format != WeightFormat.Float32)
+        if (b.Format != WeightFormat.Float32 && transposeB && !transposeA)
         {
-            QuantizedProduct(a, QuantizedOf(b), 0, n, bias, c, accumulate);
+            HeldProduct(a, HeldOf(b), 0, n, bias, c, accumulate);
             return;
         }
 
         if (kernels != null && Bf16Gemm.Takes(m, n, k, b.IsWeight))
         {
-            float* packed = Packed(b, transposeB, n, k);
-            if (m <= FewRows.MaxRows && !transposeA)
-                Bf16Rows.Run(Pool, m, n, k, a.Pointer, a.RowStride, packed, accumulate, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
-            else
-                Bf16Gemm.Run(Pool, kernels, transposeA, m, n, k, a.Pointer, a.RowStride, packed, accumulate ? 1 : 0, c.Pointer, c.RowStride, bias is null ? null : bias.Pointer);
+            Bf16Product(a, transposeA, Packed(b, transposeB, n, k), true, n, k, bias, c, accumulate);
             return;
         }
 

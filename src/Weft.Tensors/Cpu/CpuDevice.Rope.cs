@@ -10,7 +10,7 @@ public sealed unsafe partial class CpuDevice
     internal override void Rope(Tensor x, in RopeOptions options, bool inverse, Tensor y, bool accumulate)
     {
         using Timed timed = Measure([x, new(y, accumulate)]);
-        RopeTable table = RopeTableOf(options.Theta, options.Rotary);
+        RopeTable table = RopeTableOf(options.Theta, options.Rotary, options.Scaling);
         int time = x.Shape[1];
         long firstTile = options.Position / RopeTable.Positions;
         RopeJob job = new()
@@ -31,17 +31,17 @@ public sealed unsafe partial class CpuDevice
         Pool.RunWide(ref job, time == 0 ? 0 : (int)(((options.Position + time - 1) / RopeTable.Positions) - firstTile + 1));
     }
 
-    private RopeTable RopeTableOf(float theta, int rotary)
+    private RopeTable RopeTableOf(float theta, int rotary, in RopeScaling scaling)
     {
         foreach (RopeTable table in ropeTables)
         {
-            if (table.Theta == theta && table.Rotary == rotary)
+            if (table.Theta == theta && table.Rotary == rotary && table.Scaling == scaling)
             {
                 return table;
             }
         }
 
-        RopeTable made = new(theta, rotary);
+        RopeTable made = new(theta, rotary, scaling);
         ropeTables.Add(made);
         return made;
     }
@@ -54,19 +54,21 @@ public sealed unsafe partial class CpuDevice
     {
         public const int Positions = 64;
 
-        public RopeTable(float theta, int rotary)
+        public RopeTable(float theta, int rotary, in RopeScaling scaling)
         {
-            (Theta, Rotary) = (theta, rotary);
+            (Theta, Rotary, Scaling) = (theta, rotary, scaling);
+            double amplitude = scaling.Amplitude == 0 ? 1 : scaling.Amplitude;
             int pairs = rotary / 2;
             double[] memory = GC.AllocateArray<double>(pairs * (1 + (2 * Positions)), pinned: true);
             Frequencies = (double*)Unsafe.AsPointer(ref memory[0]);
             Turns = Frequencies + pairs;
             for (int i = 0; i < pairs; i++)
             {
-                Frequencies[i] = Math.Pow(theta, -2.0 * i / rotary);
+                Frequencies[i] = scaling.Frequency(i, rotary, theta);
                 for (int p = 0; p < Positions; p++)
                 {
-                    (Turns[(2 * p * pairs) + pairs + i], Turns[(2 * p * pairs) + i]) = Math.SinCos(p * Frequencies[i]);
+                    (double sine, double cosine) = Math.SinCos(p * Frequencies[i]);
+                    (Turns[(2 * p * pairs) + i], Turns[(2 * p * pairs) + pairs + i]) = (amplitude * cosine, amplitude * sine);
                 }
             }
 
@@ -79,10 +81,12 @@ public sealed unsafe partial class CpuDevice
 
         public int Rotary { get; }
 
-        /// <summary>theta^(-2i/r) by pair.</summary>
+        public RopeScaling Scaling { get; }
+
+        /// <summary>theta^(-2i/r) by pair, scaled.</summary>
         public double* Frequencies { get; }
 
-        /// <summary>By position: the cosines of all pairs, then the sines.</summary>
+        /// <summary>By position: the cosines of all pairs, then the sines, times the amplitude.</summary>
         public double* Turns { get; }
     }
 

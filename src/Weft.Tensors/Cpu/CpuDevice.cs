@@ -93,32 +93,66 @@ public sealed unsafe partial class CpuDevice : Device
     /// <inheritdoc/>
     protected internal override void FreeMemory(nint address) => NativeMemory.AlignedFree((void*)address);
 
-    internal override void Upload(ReadOnlySpan<float> values, Tensor destination)
+    internal override void Upload(ReadOnlySpan<float> values, Tensor destination, int firstRow)
     {
-        int columns = destination.Shape.Columns;
-        for (int row = 0; row < destination.Shape.Rows; row++)
+        if (destination.Format == WeightFormat.BFloat16)
         {
-            values.Slice(row * columns, columns).CopyTo(Row(destination, row));
+            ((Bf16Weight)HeldOf(destination)).Set(Pool, firstRow, values);
+            return;
+        }
+
+        int columns = destination.Shape.Columns;
+        for (int row = firstRow; !values.IsEmpty; row++, values = values[columns..])
+        {
+            values[..columns].CopyTo(Row(destination, row));
+        }
+    }
+
+    internal override void Upload(ReadOnlySpan<ushort> bits, Tensor destination, int firstRow)
+    {
+        if (destination.Format == WeightFormat.BFloat16)
+        {
+            ((Bf16Weight)HeldOf(destination)).Set(Pool, firstRow, bits);
+            return;
+        }
+
+        int columns = destination.Shape.Columns;
+        for (int row = firstRow; !bits.IsEmpty; row++, bits = bits[columns..])
+        {
+            Bf16Pack.Widen(bits[..columns], Row(destination, row));
         }
     }
 
     internal override void Upload(ReadOnlySpan<int> values, Tokens destination) =>
         values.CopyTo(new Span<int>(destination.Pointer, destination.Count));
 
-    internal override void Download(Tensor source, Span<float> destination)
+    internal override void Download(Tensor source, int firstRow, Span<float> destination)
     {
         int columns = source.Shape.Columns;
-        for (int row = 0; row < source.Shape.Rows; row++)
+        for (int row = firstRow; !destination.IsEmpty; row++, destination = destination[columns..])
         {
-            Span<float> target = destination.Slice(row * columns, columns);
-            if (source.Format == WeightFormat.Float32)
-            {
-                Row(source, row).CopyTo(target);
-            }
-            else
-            {
-                QuantizedOf(source).Row(row, target);
-            }
+            CopyRow(source, row, destination[..columns]);
+        }
+    }
+
+    internal override void Download(Tensor source, int firstRow, Span<ushort> bits)
+    {
+        int columns = source.Shape.Columns;
+        for (int row = firstRow; !bits.IsEmpty; row++, bits = bits[columns..])
+        {
+            ((Bf16Weight)HeldOf(source)).Row(row, bits[..columns]);
+        }
+    }
+
+    private static void CopyRow(Tensor source, int row, Span<float> target)
+    {
+        if (source.Format == WeightFormat.Float32)
+        {
+            Row(source, row).CopyTo(target);
+        }
+        else
+        {
+            HeldOf(source).Row(row, target);
         }
     }
 

@@ -44,19 +44,36 @@ internal static unsafe class Gemm
     /// <summary>
     /// C = op(A) op(B) + beta * C. A is [m, k], or [k, m] if <paramref name="transA"/>; B is [k, n], or [n, k] if <paramref name="transB"/>;
     /// lda, ldb, ldc are the distances of their rows as stored, in floats. beta is 0 (C is not read) or 1; <paramref name="bias"/>
-    /// ([n], or null) is added to every row and needs beta 0. C must not overlap the inputs. Any size may be 0.
+    /// ([n], or null) is added to every row and needs beta 0. C must not overlap the inputs. Any size may be 0. Few rows have sums of their
+    /// own order, which reads B once; not where they are <paramref name="partOfMore"/>: then they have the bits that they have among many.
     /// </summary>
     public static void Run(WorkerPool pool, bool transA, bool transB, int m, int n, int k,
-        float* a, nint lda, float* b, nint ldb, float beta, float* c, nint ldc, float* bias = null)
+        float* a, nint lda, float* b, nint ldb, float beta, float* c, nint ldc, float* bias = null, bool partOfMore = false)
     {
         Debug.Assert(beta is 0 or 1 && (bias == null || beta == 0));
         if (m == 0 || n == 0)
             return;
         var args = new Args { TransA = transA, TransB = transB, M = m, N = n, K = k, A = a, Lda = lda, B = b, Ldb = ldb, C = c, Ldc = ldc, Bias = bias, Beta = beta };
-        bool narrow = m <= SmallGemm.DotRows || (n <= SmallGemm.DotRows && transB) || (long)m * n * k <= SmallWork;
+        bool few = m <= SmallGemm.DotRows;
+        bool narrow = (n <= SmallGemm.DotRows && transB) || (few ? !partOfMore : (long)m * n * k <= SmallWork);
         if (narrow && !(transA && transB))
             RunUnpacked(pool, ref args);
-        else if (Isa.Vector512)
+        else
+            RunPacked(pool, ref args);
+    }
+
+    /// <summary>The same with A as it lies and an op(B) of bfloat16 numbers, in the panels of <see cref="Bf16Pack"/>; A is not rounded.</summary>
+    public static void RunBf16(WorkerPool pool, int m, int n, int k, float* a, nint lda, float* panels, float beta, float* c, nint ldc, float* bias)
+    {
+        if (m == 0 || n == 0)
+            return;
+        var args = new Args { M = m, N = n, K = k, A = a, Lda = lda, B = panels, IsBf16B = true, C = c, Ldc = ldc, Bias = bias, Beta = beta };
+        RunPacked(pool, ref args);
+    }
+
+    private static void RunPacked(WorkerPool pool, ref Args args)
+    {
+        if (Isa.Vector512)
             RunPacked<Simd512, Vector512<float>>(pool, ref args, GemmKernel.MaxRows);
         else if (Isa.Vector256)
             RunPacked<Simd256, Vector256<float>>(pool, ref args, 6);
@@ -66,7 +83,7 @@ internal static unsafe class Gemm
 
     private struct Args
     {
-        public bool TransA, TransB;
+        public bool TransA, TransB, IsBf16B; // panels of Bf16Pack are neither B as it lies nor transposed
         public int M, N, K;
         public float* A, B, C, Bias;
         public nint Lda, Ldb, Ldc;
@@ -337,6 +354,12 @@ internal static unsafe class Gemm
     /// </summary>
     private static void PackB<S, V>(in Plan plan, int chunk, int j0, int j1, float* target) where S : struct, ISimd<V> where V : unmanaged
     {
+        if (plan.Args.IsBf16B)
+        {
+            UnpackB<S, V>(plan, chunk, j0, j1, target);
+            return;
+        }
+
         int depth = plan.DepthOf(chunk), block = plan.Args.TransB ? depth : PackRows;
         for (int p = 0; p < depth; p += block)
         {
@@ -351,6 +374,17 @@ internal static unsafe class Gemm
                 else
                     CopyNarrow<S, V>(h, cols, source, plan.Args.Ldb, to, plan.Width);
             }
+        }
+    }
+
+    private static void UnpackB<S, V>(in Plan plan, int chunk, int j0, int j1, float* target) where S : struct, ISimd<V> where V : unmanaged
+    {
+        nint panelLanes = (nint)Bf16Pack.LanesOf(plan.Args.K) * Bf16Pack.Width;
+        for (int panel = j0; panel < j1; panel++, target += (nint)plan.Depth * plan.Width)
+        {
+            int j = panel * plan.Width;
+            float* source = plan.Args.B + (j / Bf16Pack.Width * panelLanes) + (j % Bf16Pack.Width);
+            Bf16Pack.Unpack<S, V>(chunk * plan.Depth, plan.DepthOf(chunk), plan.Width, source, target, plan.Width);
         }
     }
 

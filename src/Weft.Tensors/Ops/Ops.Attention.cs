@@ -7,9 +7,9 @@ public static partial class Ops
     /// [B,T,heads headDim], the pair (i, i + r/2) turns by the angle p theta^(-2i/r), where p is the token's position - the first
     /// token's is <paramref name="position"/> - and r = <paramref name="rotary"/> the columns that turn (0: all); the other columns
     /// pass. Halves, not neighbours, are paired, as in Llama and GPT-NeoX. With a <paramref name="period"/>, positions count from 0 again
-    /// after so many.
+    /// after so many. With a <paramref name="scaling"/>, the angles are those of a context that was made longer.
     /// </summary>
-    public static Tensor Rope(Tensor x, int headDim, long position, float theta, int rotary = 0, int period = 0)
+    public static Tensor Rope(Tensor x, int headDim, long position, float theta, int rotary = 0, int period = 0, in RopeScaling scaling = default)
     {
         rotary = rotary == 0 ? headDim : rotary;
         Require(x.Shape.Rank == 3 && headDim > 0 && x.Shape.Columns % headDim == 0, "Rope", x);
@@ -18,7 +18,7 @@ public static partial class Ops
             throw new ArgumentException($"rotary positions need an even number of columns up to {headDim}, a position from 0 and a positive theta, not {rotary}, {position} and {theta}");
         }
 
-        var options = new RopeOptions(headDim, rotary, theta, position, period);
+        var options = new RopeOptions(headDim, rotary, theta, position, period, scaling);
         Tape tape = TapeOf(x);
         Tensor y = tape.Empty(x.Shape);
         tape.Device.Rope(x, options, inverse: false, y, accumulate: false);
@@ -36,7 +36,7 @@ public static partial class Ops
         internal Tensor X = null!;
         internal RopeOptions Options;
 
-        // A rotation's transpose is its inverse.
+        // A rotation's transpose is its inverse (with a scaling's amplitude, which stays).
         internal override void Backward(Tape tape)
         {
             GradTarget dx = GradTarget.Of(X, tape);
@@ -216,7 +216,7 @@ public readonly record struct AttentionBias(Tensor? Slopes = null, Tensor? LogFo
 internal readonly record struct AttentionOperands(Tensor Q, Tensor K, Tensor V, AttentionPast Past, AttentionBias Bias, AttentionOptions Options, long Position);
 
 /// <summary>What <see cref="Device.Rope"/> needs to know; see <see cref="Ops.Rope"/>.</summary>
-internal readonly record struct RopeOptions(int HeadDim, int Rotary, float Theta, long Position, int Period);
+internal readonly record struct RopeOptions(int HeadDim, int Rotary, float Theta, long Position, int Period, RopeScaling Scaling);
 
 /// <summary>Where the gradients of <see cref="Ops.Attention"/> go; a past's are added to what is there.</summary>
 internal readonly record struct AttentionGradients(

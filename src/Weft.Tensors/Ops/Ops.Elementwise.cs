@@ -129,11 +129,17 @@ public static partial class Ops
     /// <summary>max(x, 0).</summary>
     public static Tensor Relu(Tensor x) => Unary(UnaryKind.Relu, x);
 
+    /// <summary>max(x, 0)^2 (So et al., arXiv 2109.08668).</summary>
+    public static Tensor ReluSquared(Tensor x) => Unary(UnaryKind.ReluSquared, x);
+
     /// <summary>elu(x) + 1, that is x + 1 above zero and e^x below: the feature map of linear attention (Katharopoulos et al., arXiv 2006.16236, equation 7).</summary>
     public static Tensor EluPlusOne(Tensor x) => Unary(UnaryKind.EluPlusOne, x);
 
     /// <summary>The Gaussian error linear unit in its tanh form: x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2.</summary>
     public static Tensor Gelu(Tensor x) => Unary(UnaryKind.Gelu, x);
+
+    /// <summary>The Gaussian error linear unit as it is defined (Hendrycks and Gimpel, arXiv 1606.08415): x P(X &lt; x) = x (1 + erf(x / sqrt(2))) / 2.</summary>
+    public static Tensor GeluExact(Tensor x) => Unary(UnaryKind.GeluExact, x);
 
     /// <summary>The sine, within 1.5e-7 for |x| up to 1e4.</summary>
     public static Tensor Sin(Tensor x) => Unary(UnaryKind.Sin, x);

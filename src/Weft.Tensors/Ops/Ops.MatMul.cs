@@ -119,7 +119,7 @@ public static partial class Ops
     {
         if (weight.Format != WeightFormat.Float32)
         {
-            throw new InputException($"weights in {weight.Format.Word()} generate and evaluate, they are not trained: load the model anew, without quantising it");
+            throw weight.Format.NotTrained();
         }
     }
 

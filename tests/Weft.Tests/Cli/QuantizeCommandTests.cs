@@ -21,7 +21,7 @@ public class QuantizeCommandTests
     {
         using TemporaryFolder folder = new();
         string run = Train(folder), state = folder["a.state"];
-        foreach (string format in new[] { "int8", "int4" })
+        foreach (string format in new[] { "bf16", "int8", "int4" })
         {
             foreach (string precision in new[] { "float32", "bf16" })
             {
@@ -56,6 +56,8 @@ public class QuantizeCommandTests
         Assert.Equal(bytes.OrderDescending(), bytes);
         Assert.InRange(bytes[3], bytes[0] / 7, bytes[0] / 5);
         Assert.Equal(0, forms[0].GetProperty("loss").GetDouble());
+        Assert.InRange(bytes[1], bytes[0] * 10 / 21, bytes[0] * 10 / 19);
+        Assert.InRange(forms[1].GetProperty("loss").GetDouble(), -0.01, 0.01);
         Assert.InRange(forms[2].GetProperty("loss").GetDouble(), -0.01, 0.01);
         Assert.InRange(forms[3].GetProperty("loss").GetDouble(), -0.1, 0.1);
     }

@@ -36,7 +36,7 @@ public sealed class GradientLaw : IDisposable
 
         Tensor x = device.Of(LawTools.Gaussian(Batch * Time * row.Width, 5), new Shape(Batch, Time, row.Width)).WithGrad();
         var inputs = new List<(string Name, Tensor Tensor)> { ("the input", x) };
-        inputs.AddRange(mixer.Parameters().Select(p => (p.Name, p.Tensor)));
+        inputs.AddRange(mixer.Parameters().Where(p => p.Tensor.RequiresGrad).Select(p => (p.Name, p.Tensor)));
         inputs.AddRange((before == 0 ? [] : start.Slots).SelectMany(s => s.Tensors).Select(t => ("the initial state's " + t.Name, t.Tensor.WithGrad())));
 
         using var tape = new Tape(device);

@@ -189,7 +189,7 @@ public class MixerLaws : IDisposable
         Tensor y = mixer.Mix(Ops.Copy(x, tape), mixer.NewState(2));
         float[] output = y.ToArray();
         tape.Backward(Ops.Sum(Ops.Multiply(y, tape.Of(LawTools.Gaussian(output.Length, 6), y.Shape))));
-        return [.. output, .. x.Grad!.ToArray(), .. mixer.Parameters().SelectMany(p => p.Tensor.Grad!.ToArray())];
+        return [.. output, .. x.Grad!.ToArray(), .. mixer.Parameters().Where(p => p.Tensor.RequiresGrad).SelectMany(p => p.Tensor.Grad!.ToArray())];
     }
 
     internal static void SameState(MixerState actual, MixerState expected, double tolerance, string what)

@@ -19,7 +19,7 @@ public sealed class DiagonalMixerTests : IDisposable
     [InlineData("hgrn[lower-bound=1]", "lower-bound=1 is not a number from 0 to 0.9999")]
     [InlineData("mingru[expand=0]", "expand=0 is not a whole number from 1 to 16")]
     [InlineData("minlstm[heads=2]", "unknown option 'heads'")]
-    [InlineData("rwkv4[heads=2]", "unknown option 'heads'; this block takes none")]
+    [InlineData("rwkv4[heads=2]", "unknown option 'heads'; known: channels")]
     public void ErrorsSayWhatWouldDo(string block, string says) => Refused.With(() => Create(block, 96), "block 0", says);
 
     [Theory]

@@ -15,6 +15,7 @@ public sealed class Mamba2Tests : IDisposable
     [InlineData("mamba2", 128, 4, 128, 64, 512)]
     [InlineData("mamba2[state=64]", 256, 8, 64, 64, 640)]
     [InlineData("mamba2[head-dim=32, groups=2, state=16, expand=1]", 128, 4, 16, 32, 192)]
+    [InlineData("mamba2[head-dim=32, inner=96, state=16]", 128, 3, 16, 32, 128)]
     public void StatesHaveTheAuthorsSizes(string block, int width, int heads, int states, int headDim, int convolved)
     {
         var state = (Mamba2State)Create(block, width).NewState(2);
@@ -40,8 +41,19 @@ public sealed class Mamba2Tests : IDisposable
     }
 
     [Theory]
+    [InlineData("mamba2[bias]", "in_proj.weight, in_proj.bias, conv1d.weight, conv1d.bias, A_log, D, dt_bias, norm.weight, out_proj.weight, out_proj.bias")]
+    [InlineData("mamba2[out-bias, conv-bias=false, norm=none]", "in_proj.weight, conv1d.weight, A_log, D, dt_bias, out_proj.weight, out_proj.bias")]
+    [InlineData("mamba2[bias, out-bias=false, norm=norm-first]", "in_proj.weight, in_proj.bias, conv1d.weight, conv1d.bias, A_log, D, dt_bias, norm.weight, out_proj.weight")]
+    public void OptionsAddAndTakeAwayParameters(string block, string names) =>
+        Assert.Equal(names, string.Join(", ", Create(block, 64).Parameters().Select(p => p.Name)));
+
+    [Theory]
     [InlineData("mamba2", 48, "block 0 'mamba2': head-dim=64 (the default) does not divide expand x width = 96; head widths that do: 96, 48, 32, 24, 16")]
     [InlineData("mamba2[groups=3]", 128, "block 0 'mamba2': groups=3 does not divide the 4 heads; numbers that do: 4, 2, 1")]
+    [InlineData("mamba2[inner=96]", 128, "block 0 'mamba2': head-dim=64 (the default) does not divide inner = 96; head widths that do: 96, 48, 32, 24, 16, 12")]
+    [InlineData("mamba2[norm-groups=3]", 128, "block 0 'mamba2': norm-groups=3 does not divide the 256 channels; numbers that do: 128, 64, 32")]
+    [InlineData("mamba2[norm=last]", 128, "block 0 'mamba2': norm=last is not one of gate-first, norm-first, none")]
+    [InlineData("mamba2[dt-min=0.5, dt-max=0.1]", 128, "block 0 'mamba2': dt-max=0.1 is below dt-min=0.5; 0 is for no upper bound")]
     [InlineData("mamba2[conv=1]", 128, "block 0 'mamba2': conv=1 is not a whole number from 2 to 64")]
     [InlineData("mamba2[states=16]", 128, "block 0 'mamba2': unknown option 'states'")]
     public void ErrorsSayWhatWouldDo(string block, int width, string message) =>

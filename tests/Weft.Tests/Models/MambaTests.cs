@@ -35,6 +35,14 @@ public sealed class MambaTests : IDisposable
         Assert.Equal(new Shape(2, 3, 128), state.Conv.Shape);
     }
 
+    [Fact]
+    public void OptionsAddAndTakeAwayParameters()
+    {
+        Mixer mixer = Create("mamba[inner=24, bias, conv-bias=false]", 32);
+        Assert.Equal(["in_proj.weight", "in_proj.bias", "conv1d.weight", "x_proj.weight", "dt_proj.weight", "dt_proj.bias", "A_log", "D", "out_proj.weight", "out_proj.bias"], mixer.Parameters().Select(p => p.Name));
+        Assert.Equal(new Shape(2, 16, 24), ((MambaState)mixer.NewState(2)).H.Shape);
+    }
+
     [Theory]
     [InlineData("mamba[state=0]", "block 0 'mamba': state=0 is not a whole number from 1 to 1024")]
     [InlineData("mamba[conv=1]", "block 0 'mamba': conv=1 is not a whole number from 2 to 64")]

@@ -70,8 +70,8 @@ public sealed class ModelFolderTests : IDisposable
         ModelFolder.Save(TinyModels.Create(device, "swiglu[hidden=24] swiglu[hidden=24]"), folder["m"]);
         Change("swiglu[hidden=24]*2", "swiglu[hidden=24]*3", "model.safetensors", "lacks the tensor 'blocks.2.mixer.down_proj.weight'");
         Change("swiglu[hidden=24]*2", "swiglu[hidden=24]", "model.safetensors", "holds the tensor 'blocks.1.mixer.down_proj.weight'");
-        Change("swiglu[hidden=24]*2", "swiglu[hidden=25]*2", "tensor 'blocks.0.mixer.gate_up_proj.weight'", "its shape is [48, 16] where [50, 16] is expected");
-        Change("\"width\": 16", "\"width\": 17", "'embedding.weight'", "its shape is [256, 16] where [256, 17] is expected");
+        Change("swiglu[hidden=24]*2", "swiglu[hidden=25]*2", "tensor 'blocks.0.mixer.gate_up_proj.weight'", "its shape is [48, 16] where config.json gives [50, 16]");
+        Change("\"width\": 16", "\"width\": 17", "'embedding.weight'", "its shape is [256, 16] where config.json gives [256, 17]");
         Change("\"weft\": 1", "\"weft\": 2", "config.json", "newer Weft");
         Change("swiglu[hidden=24]*2", "swigul", "config.json", "unknown block 'swigul'", "swiglu");
         Change("\"tied\": true", "\"tied\": false", "lacks the tensor 'head.weight'");

@@ -1,3 +1,4 @@
+using Weft.Lab;
 using Weft.Models;
 using Weft.Models.Checkpoints;
 using Weft.Tensors;
@@ -8,7 +9,7 @@ using Weft.Training;
 
 namespace Weft.Tests.Models;
 
-/// <summary>Models with weights of 8 and 4 bits: they compute what the float32 model of their rounded weights does, and lose little.</summary>
+/// <summary>Models with weights of 16, 8 and 4 bits: they compute what the float32 model of their rounded weights does, and lose little.</summary>
 public class QuantizedModelTests
 {
     public static TheoryData<string> Models => [.. Presets.All.Select(p => p.Name)];
@@ -20,7 +21,7 @@ public class QuantizedModelTests
         ModelConfig config = Presets.Resolve(name, 64) with { Context = 64 };
         using CpuDevice device = new(2);
         byte[] text = [.. Enumerable.Range(0, 90).Select(i => (byte)(i * 37))];
-        foreach (WeightFormat format in new[] { WeightFormat.Int8, WeightFormat.Int4 })
+        foreach (WeightFormat format in new[] { WeightFormat.BFloat16, WeightFormat.Int8, WeightFormat.Int4 })
         {
             LanguageModel quantized = new(config, device, seed: 1), rounded = new(config, device, seed: 1);
             quantized.Quantize(format);
@@ -108,6 +109,51 @@ public class QuantizedModelTests
         Refused.With(() => model.Loss(tape.Tokens([1, 2], 1, 2), tape.Tokens([2, 3], 1, 2), model.NewState(1)), "int4", "not trained");
     }
 
+    [Fact]
+    public void AModelInBf16TrainsAgainAndIsSavedAndQuantisedFurther()
+    {
+        using CpuDevice device = new(1);
+        using Corpus corpus = Corpus.FromText(string.Concat(Enumerable.Range(0, 2000)));
+        LanguageModel model = Small(device), plain = Small(device), fewer = Small(device);
+        long bytes = model.WeightBytes;
+        model.Quantize(WeightFormat.BFloat16);
+        fewer.Quantize(WeightFormat.BFloat16);
+        fewer.Quantize(WeightFormat.BFloat16); // nothing is left to do
+        Assert.InRange(model.WeightBytes, bytes * 10 / 21, bytes * 10 / 19);
+        Assert.Equal(ModelFolder.Fingerprint(model), ModelFolder.Fingerprint(fewer));
+        Refused.With(() => new Trainer(model, corpus, Options(1)), "bf16", "not trained", "float32 first");
+        foreach ((Parameter from, Parameter to) in model.Parameters().Zip(plain.Parameters()))
+        {
+            to.Tensor.Set(from.Tensor.ToArray());
+        }
+
+        Assert.Equal(ModelFolder.Fingerprint(plain), ModelFolder.Fingerprint(model)); // the same values
+        model.Dequantize();
+        Assert.Equal((WeightFormat.Float32, bytes), (model.Format, model.WeightBytes));
+        double[] losses = [.. new[] { model, plain }.Select(m =>
+        {
+            using Trainer trainer = new(m, corpus, Options(3));
+            trainer.Run();
+            return Evaluation.HeldOut(m, corpus, atMost: 1000).BitsPerByte;
+        })];
+        Assert.Equal(losses[1], losses[0]);
+
+        using TemporaryFolder folder = new();
+        ModelFolder.Save(fewer, folder["m"]);
+        LanguageModel held = ModelFolder.Load(folder["m"], device), learned = ModelFolder.Load(folder["m"], device, learned: true);
+        Assert.Equal((WeightFormat.BFloat16, fewer.WeightBytes, WeightFormat.Float32, bytes), (held.Format, held.WeightBytes, learned.Format, learned.WeightBytes));
+        Assert.All([held, learned], m => Assert.Equal(ModelFolder.Fingerprint(fewer), ModelFolder.Fingerprint(m)));
+        Assert.InRange(new FileInfo(AtomicFolder.PathOf(folder["m"], ModelFolder.WeightsFile)).Length, held.WeightBytes * 9 / 10, held.WeightBytes + 10_000); // panels are padded in memory
+        WeightForm[] forms = [.. QuantizationLoss.Measure(folder["m"], corpus)];
+        Assert.Equal([bytes, held.WeightBytes], forms.Take(2).Select(f => f.Bytes));
+        Assert.Equal(forms[0].BitsPerByte, forms[1].BitsPerByte, 1e-5);
+
+        fewer.Quantize(WeightFormat.Int8);
+        Assert.Equal(WeightFormat.Int8, fewer.Format);
+        Refused.With(() => fewer.Quantize(WeightFormat.BFloat16), "int8 already", "bf16");
+        Refused.With(fewer.Dequantize, "int8", "not trained", "without quantising");
+    }
+
     [Theory]
     [InlineData("transformer")]
     [InlineData("mamba2")]
@@ -135,6 +181,7 @@ public class QuantizedModelTests
 
         double exact = Score(WeightFormat.Float32);
         Assert.InRange(exact, 1, 5); // it has learned something
+        Assert.InRange(Score(WeightFormat.BFloat16) - exact, -0.01, 0.01);
         Assert.InRange(Score(WeightFormat.Int8) - exact, -0.01, 0.01);
         Assert.InRange(Score(WeightFormat.Int4) - exact, -0.1, 0.1);
     }

@@ -138,7 +138,8 @@ public class Bf16Tests
         }));
     }
 
-    private static float Round(float x, bool rounds)
+    /// <summary>The nearest number of bfloat16, ties to even.</summary>
+    internal static float Round(float x, bool rounds = true)
     {
         if (!rounds || !float.IsFinite(x))
         {

@@ -24,12 +24,17 @@ public sealed class OpsTests : IDisposable
         Map("Softplus", Ops.Softplus, x => Math.Log(1 + Math.Exp(x))),
         Map("Tanh", Ops.Tanh, Math.Tanh),
         Map("Relu", Ops.Relu, x => Math.Max(0, x)),
+        Map("Clamp from below", x => Ops.Clamp(x, 0, float.PositiveInfinity), x => Math.Max(0, x)),
+        Map("Clamp from above", x => Ops.Clamp(x, -5, 0), x => Math.Min(0, x)),
         Map("Gelu", Ops.Gelu, x => 0.5 * x * (1 + Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + (0.044715 * x * x * x))))),
+        Map("GeluExact", Ops.GeluExact, x => x * Gaussian(x)),
+        Map("ReluSquared", Ops.ReluSquared, x => Math.Max(0, x) * Math.Max(0, x)),
         Map("EluPlusOne", Ops.EluPlusOne, x => x > 0 ? x + 1 : Math.Exp(x)),
         Map("Reciprocal", x => Ops.Reciprocal(Ops.Exp(x)), x => Math.Exp(-x)),
         Map("Log", x => Ops.Log(Ops.Exp(x)), x => x),
         Map("Sqrt", x => Ops.Sqrt(Ops.Exp(x)), x => Math.Sqrt(Math.Exp(x))),
         Map("Affine", x => Ops.Affine(x, -2, 3), x => 3 - (2 * x)),
+        Map("SoftCap", x => Ops.SoftCap(x, 1.5f), x => 1.5 * Math.Tanh(x / 1.5)),
         Map("the same tensor twice", x => Ops.Multiply(x, x), x => x * x),
         Pair("Add", Ops.Add, (a, b) => a + b),
         Pair("Subtract", Ops.Subtract, (a, b) => a - b),
@@ -238,6 +243,39 @@ public sealed class OpsTests : IDisposable
         new(name, [S, S], t => run(t[0], t[1]), v => [.. v[0].Zip(v[1], (a, b) => f(a, b))]);
 
     private static double Sigmoid(double x) => 1 / (1 + Math.Exp(-x));
+
+    /// <summary>The probability that a Gaussian number is below x: by its series near zero, by a continued fraction beyond.</summary>
+    private static double Gaussian(double x)
+    {
+        double z = Math.Abs(x), bell = Math.Exp(-z * z / 2) / Math.Sqrt(2 * Math.PI), part = z, sum = z, fraction = z;
+        for (int k = 1; k < 100; k++)
+        {
+            sum += part *= z * z / ((2 * k) + 1);
+        }
+
+        for (int k = 300; k > 0 && z > 2; k--)
+        {
+            fraction = z + (k / fraction);
+        }
+
+        double tail = z > 2 ? bell / fraction : 0.5 - (bell * sum);
+        return x < 0 ? tail : 1 - tail;
+    }
+
+    [Fact]
+    public void ExactGeluIsExactFarBelowZeroToo()
+    {
+        using var tape = new Tape(device) { Recording = false };
+        float[] x = [.. Enumerable.Range(0, 50_001).Select(i => (i - 25_000) * (12f / 25_000)), float.NegativeInfinity, float.PositiveInfinity, float.NaN, -1e4f, 1e4f];
+        float[] y = Ops.GeluExact(tape.Of(x, new Shape(x.Length))).ToArray();
+        for (int i = 0; i <= 50_000; i++)
+        {
+            double exact = x[i] * Gaussian(x[i]);
+            Assert.True(Math.Abs(y[i] - exact) <= 1e-6 * Math.Abs(exact), $"gelu({x[i]:R}) is {exact:R}, not {y[i]:R}");
+        }
+
+        Assert.Equal([float.NaN, float.PositiveInfinity, float.NaN, -0f, 1e4f], y[^5..]);
+    }
 
     private static double[] Products(float[][] v, int m, int k, int n, bool ta, bool tb) =>
         [.. v[0].Chunk(m * k).Zip(v[1].Chunk(k * n), (a, b) => Product(a, b, m, k, n, ta, tb)).SelectMany(c => c)];

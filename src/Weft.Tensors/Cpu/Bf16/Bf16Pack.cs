@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Weft.Tensors.Cpu;
 
@@ -66,19 +68,80 @@ internal static unsafe class Bf16Pack
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void PanelTransposed<S, V>(int columns, int k, float* b, nint ldb, float* target) where S : struct, ISimd<V> where V : unmanaged
     {
-        float* block = stackalloc float[Lanes * Lanes];
         if (columns < Width)
             new Span<float>(target, LanesOf(k) * Width).Clear();
+        PanelColumns<S, V, float>(columns, k, b, ldb, target);
+    }
+
+    /// <summary>The same of some columns of a panel, which are float32 or the bits of bfloat16 numbers; the others stay what they are.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void PanelColumns<S, V, T>(int columns, int k, T* b, nint ldb, float* target) where S : struct, ISimd<V> where V : unmanaged where T : unmanaged
+    {
+        float* block = stackalloc float[Lanes * Lanes];
         for (int j = 0; j < columns; j += Lanes)
         {
             int h = Math.Min(Lanes, columns - j);
             for (int p = 0; p < k; p += Block)
             {
-                RowPanel<S, V>(h, h, Math.Min(Block, k - p), b + (j * ldb) + p, ldb, block);
+                for (int i = 0; i < h; i++)
+                {
+                    T* row = b + ((j + i) * ldb) + p;
+                    if (typeof(T) == typeof(float))
+                        PairColumns<S, V>(Math.Min(Block, k - p), (float*)row, block + (i * Lanes), Lanes);
+                    else
+                        PairBits(Math.Min(Block, k - p), (ushort*)row, (uint*)block + (i * Lanes));
+                }
+
                 SimdTranspose.Run(h, Lanes, block, Lanes, target + ((nint)(p / 2) * Width) + j, Width);
             }
         }
     }
+
+    /// <summary>The numbers k of <paramref name="columns"/> columns of a panel, <paramref name="count"/> of them from <paramref name="first"/> on, as float32 [k][columns], rows ldt apart.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Unpack<S, V>(int first, int count, int columns, float* panel, float* target, nint ldt) where S : struct, ISimd<V> where V : unmanaged
+    {
+        for (int k = first; k < first + count; k++, target += ldt)
+        {
+            float* lane = panel + ((nint)((k / Block * Lanes) + (k % Lanes)) * Width);
+            bool isHigh = k % Block >= Lanes;
+            if (Sse.IsSupported && !isHigh)
+            {
+                for (int j = 0; j < columns; j += Lanes) // lanes of a cache line
+                    Sse.Prefetch0(lane + j + (FewRows.Ahead / sizeof(float)));
+            }
+
+            for (int j = 0; j < columns; j += S.Count)
+            {
+                V pairs = S.Load(lane + j);
+                S.Store(isHigh ? S.HighBf16(pairs) : S.LowBf16(pairs), target + j);
+            }
+        }
+    }
+
+    /// <summary>bfloat16 numbers, by their bits, as float32.</summary>
+    public static void Widen(ReadOnlySpan<ushort> bits, Span<float> target)
+    {
+        for (int i = 0; i < bits.Length; i++)
+            target[i] = BitConverter.UInt32BitsToSingle((uint)bits[i] << 16);
+    }
+
+    // The bits of a block of up to 32 numbers become lanes.
+    private static void PairBits(int k, ushort* source, uint* target)
+    {
+        if (k == Block)
+        {
+            for (int l = 0; l < Lanes; l += 4)
+                (Widened(source + l) | (Widened(source + l + Lanes) << 16)).Store(target + l);
+            return;
+        }
+
+        for (int l = 0; l < Lanes; l++)
+            target[l] = (l < k ? source[l] : 0u) | (l + Lanes < k ? (uint)source[l + Lanes] << 16 : 0u);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> Widened(ushort* four) => Vector128.WidenLower(Vector128.CreateScalar(*(ulong*)four).AsUInt16());
 
     // Numbers k and k + 16 of each 32 of a row become 16 lanes, blocks of lanes ldt apart.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

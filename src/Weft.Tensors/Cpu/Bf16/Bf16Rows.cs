@@ -3,15 +3,21 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Weft.Tensors.Cpu;
 
-/// <summary><see cref="FewRows"/> with a packed bfloat16 matrix. A is rounded as for more rows.</summary>
+/// <summary><see cref="FewRows"/> with a packed bfloat16 matrix. A is rounded, as for more rows, where the product is one in bfloat16.</summary>
 internal static unsafe class Bf16Rows
 {
-    public static void Run(WorkerPool pool, int m, int n, int k, float* a, nint lda, float* packedB, bool accumulate, float* c, nint ldc, float* bias)
+    public static void Run(WorkerPool pool, int m, int n, int k, float* a, nint lda, bool rounds, float* packedB, bool accumulate, float* c, nint ldc, float* bias)
     {
-        float* rounded = pool.Scratch(pool.CurrentWorker, (nint)m * k, WorkerPool.GemmSlotA);
-        var round = new RoundJob { K = k, A = a, Lda = lda, Rounded = rounded };
-        pool.RunWide(ref round, m);
-        var panels = new Panels { K = k, A = rounded, B = packedB };
+        if (rounds)
+        {
+            float* rounded = pool.Scratch(pool.CurrentWorker, (nint)m * k, WorkerPool.GemmSlotA);
+            var round = new RoundJob { K = k, A = a, Lda = lda, Rounded = rounded };
+            pool.RunWide(ref round, m);
+            a = rounded;
+            lda = k;
+        }
+
+        var panels = new Panels { K = k, A = a, Lda = lda, B = packedB };
         FewRows.Run(pool, panels, m, n, Bf16Pack.LanesOf(k) * Bf16Pack.Width * sizeof(float), accumulate, c, ldc, bias);
     }
 
@@ -38,13 +44,14 @@ internal static unsafe class Bf16Rows
     {
         public int K;
         public float* A, B;
+        public nint Lda;
 
         // Two vectors of columns at a time, sums of the lower and of the upper halves of lanes apart.
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Multiply<S, V, R>(int panel, float* sums) where S : struct, ISimd<V> where V : unmanaged where R : struct, IRows
         {
             const int ahead = FewRows.Ahead / sizeof(float);
-            float* a1 = A + K, a2 = a1 + K, a3 = a2 + K;
+            float* a1 = A + Lda, a2 = a1 + Lda, a3 = a2 + Lda;
             for (int j = 0; j < Bf16Pack.Width; j += 2 * S.Count)
             {
                 float* b = B + ((nint)panel * Bf16Pack.LanesOf(K) * Bf16Pack.Width) + j;

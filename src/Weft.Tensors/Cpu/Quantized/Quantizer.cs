@@ -10,17 +10,22 @@ namespace Weft.Tensors.Cpu;
 internal static unsafe class Quantizer
 {
     /// <summary>Quantises op(b) = b^T of a weight b [n, k] with rows ldb apart.</summary>
-    public static void Run(WorkerPool pool, float* b, nint ldb, QuantizedWeight target)
+    public static void Run(WorkerPool pool, float* b, nint ldb, QuantizedWeight target) => Run(pool, b, ldb, null, target);
+
+    /// <summary>Quantises a weight held in bfloat16.</summary>
+    public static void Run(WorkerPool pool, Bf16Weight b, QuantizedWeight target) => Run(pool, null, 0, b.Lanes, target);
+
+    private static void Run(WorkerPool pool, float* b, nint ldb, float* lanes, QuantizedWeight target)
     {
         if (target.Format == WeightFormat.Int8)
-            Run<Int8Format>(pool, b, ldb, target);
+            Run<Int8Format>(pool, b, ldb, lanes, target);
         else
-            Run<Int4Format>(pool, b, ldb, target);
+            Run<Int4Format>(pool, b, ldb, lanes, target);
     }
 
-    private static void Run<F>(WorkerPool pool, float* b, nint ldb, QuantizedWeight target) where F : unmanaged, IQuantizedFormat
+    private static void Run<F>(WorkerPool pool, float* b, nint ldb, float* lanes, QuantizedWeight target) where F : unmanaged, IQuantizedFormat
     {
-        var job = new Job<F> { N = target.N, K = target.K, B = b, Ldb = ldb, Blocks = target.Blocks };
+        var job = new Job<F> { N = target.N, K = target.K, B = b, Ldb = ldb, Lanes = lanes, Blocks = target.Blocks };
         pool.RunWide(ref job, target.Panels);
     }
 
@@ -28,7 +33,7 @@ internal static unsafe class Quantizer
     private struct Job<F> : IWideJob where F : unmanaged, IQuantizedFormat
     {
         public int N, K;
-        public float* B;
+        public float* B, Lanes; // one of them: rows, or panels of bfloat16
         public nint Ldb;
         public byte* Blocks;
 
@@ -43,7 +48,10 @@ internal static unsafe class Quantizer
             {
                 int rows = Math.Min(group, K - i);
                 new Span<float>(values, group * width).Clear();
-                SimdTranspose.Run(columns, rows, B + ((nint)index * width * Ldb) + i, Ldb, values, width);
+                if (Lanes != null)
+                    Bf16Pack.Unpack<S, V>(i, rows, width, Lanes + ((nint)index * Bf16Pack.LanesOf(K) * width), values, width);
+                else
+                    SimdTranspose.Run(columns, rows, B + ((nint)index * width * Ldb) + i, Ldb, values, width);
                 for (int j = 0; j < width; j += S.Count)
                     Choose<S, V>(values + j, levels + j, scales + j);
 

@@ -1,0 +1,28 @@
+namespace Weft.Models.Checkpoints.HuggingFace;
+
+/// <summary>Qwen2 (arXiv 2407.10671): Llama with biases on queries, keys and values, and perhaps a sliding window in the upper layers.</summary>
+internal class Qwen2Family : LlamaFamily
+{
+    public override string ModelType => "qwen2";
+
+    public override string Architecture => "Qwen2ForCausalLM";
+
+    protected override BlockSpec Attention(HfConfig c, int layer) => AttentionOf(c, ("bias", true), ("window", Window(c, layer)));
+
+    /// <summary>The window of a layer: of those that layer_types calls so, or in older files of those from max_window_layers on.</summary>
+    protected static int? Window(HfConfig c, int layer)
+    {
+        if (c.Texts("layer_types") is { } types)
+        {
+            return layer >= types.Length ? throw c.Bad("layer_types", $"it names {types.Length} layers of {c.Int("num_hidden_layers")}")
+                : types[layer] switch
+                {
+                    "full_attention" => null,
+                    "sliding_attention" => c.Int("sliding_window"),
+                    string other => throw c.Bad("layer_types", $"{PatternText.Quote(other)} is not supported; what is: full_attention, sliding_attention"),
+                };
+        }
+
+        return c.Flag("use_sliding_window", false) && c.Has("sliding_window") && layer >= c.Int("max_window_layers", 28) ? c.Int("sliding_window") : null;
+    }
+}
