@@ -82,7 +82,7 @@ internal static class PartReader
         return makers.Length switch
         {
             0 => Tokenizers.PostProcessor.None,
-            1 => new PostProcessor(makers[0]),
+            1 => new PostProcessor([.. makers[0]]),
             _ => throw part.Fail("puts special tokens around the text more than once"),
         };
     }

@@ -1,7 +1,7 @@
 namespace Weft.Models.Tokenizers;
 
 /// <summary>What is put around a text's ids: special tokens, and the text itself where a part has none.</summary>
-internal sealed class PostProcessor(IReadOnlyList<int[]?> parts)
+internal sealed class PostProcessor(int[]?[] parts)
 {
     /// <summary>Nothing around the text.</summary>
     public static PostProcessor None { get; } = new([null]);

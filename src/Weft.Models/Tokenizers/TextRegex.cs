@@ -37,6 +37,8 @@ internal sealed class TextRegex
 
     private const int FailedMark = -1;
 
+    private static readonly CharSet Word = TextRegexParser.WordCharacters;
+
     private readonly List<Instruction> program = [];
     private readonly int[] forkOf;
     private readonly int forks;
@@ -221,7 +223,7 @@ internal sealed class TextRegex
     };
 
     private static bool IsEdge(ReadOnlySpan<byte> text, int at) =>
-        (at > 0 && CodePoint.IsWord(CodePoint.Before(text, at, out _))) != (at < text.Length && CodePoint.IsWord(CodePoint.At(text, at, out _)));
+        (at > 0 && Word.Contains(CodePoint.Before(text, at, out _))) != (at < text.Length && Word.Contains(CodePoint.At(text, at, out _)));
 
     private int Add(Instruction instruction)
     {

@@ -128,9 +128,9 @@ internal sealed class TextRegexParser
             {
                 throw Wrong("an assertion is repeated");
             }
-            if (interval && (Next('+') || Next('?')))
+            if (interval && (Next('+') || (min == max && Next('?'))))
             {
-                throw Wrong("'?' or '+' follows an interval {n,m}, which libraries read in different ways");
+                throw Wrong("'+' follows an interval {n,m}, or '?' one {n}, which libraries read in different ways");
             }
             bool possessive = Take('+'), lazy = !possessive && Take('?');
             if (max < 0 && IsNullable(atom))
@@ -410,6 +410,9 @@ internal sealed class TextRegexParser
         set.Add(CharSet.OfCategories(CodePoint.Separators));
         return set.Sealed();
     }
+
+    /// <summary>The characters of words, as Oniguruma has them.</summary>
+    public static CharSet WordCharacters { get; } = Word(false);
 
     private static CharSet Word(bool negated)
     {

@@ -45,32 +45,26 @@ internal sealed class GraniteHybridFamily : Family
             map[shared + "down_proj.weight"] = layer + "shared_mlp.output_linear.weight";
             if (mlp.Name == "moe")
             {
-                MapExperts(mlp, model.Width, map, second + "mixer.", layer + "block_sparse_moe.");
+                MapExperts(c, model.Width, map, second + "mixer.", layer + "block_sparse_moe.");
             }
         }
     }
 
     // Files have names of their own for what is joined in them already.
-    private static void MapExperts(BlockSpec block, int width, WeightMap map, string ours, string theirs)
+    private static void MapExperts(HfConfig c, int width, WeightMap map, string ours, string theirs)
     {
-        string router = theirs + "router.weight", joined = theirs + "experts.";
-        map[ours + "router.weight"] = map.Has(router) ? router : theirs + "router.layer.weight";
-        if (map.Has(joined + "gate_up_proj"))
-        {
-            ExpertKeys.Map(map, block, width, ours, joined);
-            return;
-        }
-
-        MixtureOptions o = MixtureOfExperts.Read(new BlockOptions(block, 0), width);
-        map[ours + "experts.gate_up_proj.weight"] = WeightSource.Of(theirs + "input_linear.weight").As(o.Routing.Experts, 2 * o.Hidden, width);
-        map[ours + "experts.down_proj.weight"] = WeightSource.Of(theirs + "output_linear.weight").As(o.Routing.Experts, width, o.Hidden);
+        (int experts, int hidden, string joined) = (c.Int("num_local_experts", 8), c.Int("intermediate_size"), theirs + "experts.");
+        bool isInMemory = map.Has(joined + "gate_up_proj");
+        map[ours + "router.weight"] = theirs + (map.Has(theirs + "router.weight") ? "router.weight" : "router.layer.weight");
+        map[ours + "experts.gate_up_proj.weight"] = WeightSource.Of(isInMemory ? joined + "gate_up_proj" : theirs + "input_linear.weight").As(experts, 2L * hidden, width);
+        map[ours + "experts.down_proj.weight"] = WeightSource.Of(isInMemory ? joined + "down_proj" : theirs + "output_linear.weight").As(experts, width, hidden);
     }
 
     private static string[] Layers(HfConfig c)
     {
         int layers = LayerCount(c);
         string key = c.Has("layer_types") ? "layer_types" : "layers_block_type";
-        string[] kinds = ExpertKeys.Layers(c, key, "linear_attention", "full_attention") ?? [.. Enumerable.Repeat("linear_attention", layers)];
+        string[] kinds = HybridKeys.Layers(c, key, "linear_attention", "full_attention") ?? [.. Enumerable.Repeat("linear_attention", layers)];
         return kinds.Length == layers ? kinds : throw c.Bad(key, $"it names {kinds.Length} layers of {layers}");
     }
 
@@ -98,5 +92,5 @@ internal sealed class GraniteHybridFamily : Family
     }
 
     // A factor of 1 is left out.
-    private static object? Branch(HfConfig c) => c.Real("residual_multiplier", 1) is not 1 and double factor ? factor : null;
+    private static double? Branch(HfConfig c) => c.Real("residual_multiplier", 1) is not 1 and double factor ? factor : null;
 }

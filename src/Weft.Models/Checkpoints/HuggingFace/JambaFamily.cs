@@ -15,7 +15,7 @@ internal sealed class JambaFamily : Family
     public override ModelConfig Read(HfConfig c)
     {
         c.Require("hidden_act", "silu", "swish"); // the convolution's too
-        return Base(c, Enumerable.Range(0, LayerCount(c)).SelectMany<int, BlockSpec>(i => [HasAttention(c, i) ? Attention(c) : Mamba(c), HasExperts(c, i) ? Experts(c) : Mlp(c)]));
+        return Base(c, Enumerable.Range(0, LayerCount(c)).SelectMany<int, BlockSpec>(i => [HasAttention(c, i) ? Attention(c) : Mamba(c), HasExperts(c, i) ? Mixture(c) : Mlp(c)]));
     }
 
     public override void Map(HfConfig c, ModelConfig model, WeightMap map)
@@ -38,8 +38,10 @@ internal sealed class JambaFamily : Family
             map[second + "norm.weight"] = layer + "pre_ff_layernorm.weight";
             if (mlp.Name == "moe")
             {
+                string experts = layer + "feed_forward.experts.";
                 map[second + "mixer.router.weight"] = layer + "feed_forward.router.weight";
-                ExpertKeys.Map(map, mlp, model.Width, second + "mixer.", layer + "feed_forward.experts.");
+                Experts.Map(map, second + "mixer.", ExpertCount(c), c.Int("intermediate_size"), model.Width, experts,
+                    e => ($"{experts}{e}.gate_proj.weight", $"{experts}{e}.up_proj.weight", $"{experts}{e}.down_proj.weight"));
             }
             else
             {
@@ -63,7 +65,7 @@ internal sealed class JambaFamily : Family
     private static int ExpertCount(HfConfig c) => c.Int("num_experts", c.Int("num_local_experts", 16));
 
     private static BlockSpec Attention(HfConfig c) => Spec.Of("attention",
-        ("heads", c.Int("num_attention_heads")), ("kv-heads", ExpertKeys.KeyHeads(c, 8)), ("head-dim", LlamaFamily.HeadDim(c)), ("positions", "none"));
+        ("heads", c.Int("num_attention_heads")), ("kv-heads", HybridKeys.KeyHeads(c, 8)), ("head-dim", LlamaFamily.HeadDim(c)), ("positions", "none"));
 
     private static BlockSpec Mamba(HfConfig c)
     {
@@ -78,6 +80,6 @@ internal sealed class JambaFamily : Family
 
     private static BlockSpec Mlp(HfConfig c) => Spec.Of("swiglu", ("hidden", c.Int("intermediate_size")));
 
-    private static BlockSpec Experts(HfConfig c) =>
+    private static BlockSpec Mixture(HfConfig c) =>
         Spec.Of("moe", ("experts", ExpertCount(c)), ("active", c.Int("num_experts_per_tok", 2)), ("hidden", c.Int("intermediate_size")), ("renormalise", false));
 }

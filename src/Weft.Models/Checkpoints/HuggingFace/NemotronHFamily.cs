@@ -20,7 +20,7 @@ internal sealed class NemotronHFamily : Family
         "linear_attention" => Mamba(c),
         "full_attention" => Attention(c),
         "mlp" => Mlp(c),
-        _ => Experts(c),
+        _ => Mixture(c),
     }), "layer_norm_epsilon", epsilon: 1e-5) with { TieEmbeddings = false };
 
     public override void Map(HfConfig c, ModelConfig model, WeightMap map)
@@ -46,7 +46,8 @@ internal sealed class NemotronHFamily : Family
                 default:
                     map[ours + "router.weight"] = theirs + "gate.weight";
                     map[ours + "router.correction"] = theirs + "gate.e_score_correction_bias";
-                    ExpertKeys.Map(map, block, model.Width, ours, theirs + "experts.");
+                    Experts.Map(map, ours, ExpertCount(c), c.Int("moe_intermediate_size", 7688), c.Int("moe_latent_size", model.Width), theirs + "experts.",
+                        e => (null, $"{theirs}experts.{e}.up_proj.weight", $"{theirs}experts.{e}.down_proj.weight"));
                     MapLinear(block, map, (ours + "shared.up_proj", theirs + "shared_experts.up_proj"), (ours + "shared.down_proj", theirs + "shared_experts.down_proj"));
                     if (block.Find("latent") is not null)
                     {
@@ -76,7 +77,7 @@ internal sealed class NemotronHFamily : Family
     {
         const string Old = "hybrid_override_pattern";
         string key = c.Has("layers_block_type") ? "layers_block_type" : "layer_types";
-        string[] kinds = ExpertKeys.Layers(c, key, Kinds) ?? [.. c.Text(Old).Select(letter => letter switch
+        string[] kinds = HybridKeys.Layers(c, key, Kinds) ?? [.. c.Text(Old).Select(letter => letter switch
         {
             'M' => "linear_attention",
             '*' => "full_attention",
@@ -88,7 +89,7 @@ internal sealed class NemotronHFamily : Family
     }
 
     private static BlockSpec Attention(HfConfig c) => Spec.Of("attention",
-        ("heads", c.Int("num_attention_heads")), ("kv-heads", ExpertKeys.KeyHeads(c, 8)), ("head-dim", c.Int("head_dim", 128)), ("positions", "none"));
+        ("heads", c.Int("num_attention_heads")), ("kv-heads", HybridKeys.KeyHeads(c, 8)), ("head-dim", c.Int("head_dim", 128)), ("positions", "none"));
 
     // Older files spell some keys in another way. dt has a lower bound only: time_step_limit is another model's.
     private static BlockSpec Mamba(HfConfig c)
@@ -106,12 +107,14 @@ internal sealed class NemotronHFamily : Family
     }
 
     private static BlockSpec Mlp(HfConfig c) =>
-        Spec.Of("mlp", ("hidden", c.Int("intermediate_size")), ("activation", ExpertKeys.Activation(c, "mlp_hidden_act", "relu2")), ("bias", LlamaFamily.Set(c.Flag("mlp_bias", false))));
+        Spec.Of("mlp", ("hidden", c.Int("intermediate_size")), ("activation", HybridKeys.Activation(c, "mlp_hidden_act", "relu2")), ("bias", LlamaFamily.Set(c.Flag("mlp_bias", false))));
 
-    private static BlockSpec Experts(HfConfig c) => Spec.Of("moe",
-        ("experts", c.Int("n_routed_experts", c.Int("num_local_experts", 8))), ("active", c.Int("num_experts_per_tok", 2)), ("hidden", c.Int("moe_intermediate_size", 7688)),
+    private static int ExpertCount(HfConfig c) => c.Int("n_routed_experts", c.Int("num_local_experts", 8));
+
+    private static BlockSpec Mixture(HfConfig c) => Spec.Of("moe",
+        ("experts", ExpertCount(c)), ("active", c.Int("num_experts_per_tok", 2)), ("hidden", c.Int("moe_intermediate_size", 7688)),
         ("router", "sigmoid"), ("renormalise", c.Flag("norm_topk_prob", true)), ("scale", c.Real("routed_scaling_factor", 1)),
-        ("groups", c.Int("n_group", 1)), ("active-groups", c.Int("topk_group", 1)), ("activation", ExpertKeys.Activation(c, "mlp_hidden_act", "relu2")), ("gated", false),
+        ("groups", c.Int("n_group", 1)), ("active-groups", c.Int("topk_group", 1)), ("activation", HybridKeys.Activation(c, "mlp_hidden_act", "relu2")), ("gated", false),
         ("latent", c.Has("moe_latent_size") ? c.Int("moe_latent_size") : null), ("shared", c.Int("moe_shared_expert_intermediate_size", 7688)),
         ("bias", LlamaFamily.Set(c.Flag("mlp_bias", false))));
 }

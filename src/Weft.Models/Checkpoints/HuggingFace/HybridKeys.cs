@@ -2,30 +2,9 @@ using Weft.Tensors;
 
 namespace Weft.Models.Checkpoints.HuggingFace;
 
-/// <summary>What families with mixtures of experts, and hybrids, have in common.</summary>
-internal static class ExpertKeys
+/// <summary>Keys that hybrids of attention and Mamba have in common.</summary>
+internal static class HybridKeys
 {
-    /// <summary>
-    /// The experts of a block: joined into one tensor for each map, as transformers 5 has them in memory, or each under its number.
-    /// <paramref name="theirs"/> ends with the name that comes before the number.
-    /// </summary>
-    public static void Map(WeightMap map, BlockSpec block, int width, string ours, string theirs, string gate = "gate_proj", string up = "up_proj", string down = "down_proj")
-    {
-        MixtureOptions o = MixtureOfExperts.Read(new BlockOptions(block, 0), width);
-        (int experts, int hidden, int inner) = (o.Routing.Experts, o.Hidden, o.Latent == 0 ? width : o.Latent);
-        string name = o.IsGated ? "gate_up_proj" : "up_proj";
-        if (map.Has(theirs + name))
-        {
-            map[$"{ours}experts.{name}.weight"] = WeightSource.Of(theirs + name).As(experts, o.IsGated ? 2 * hidden : hidden, inner);
-            map[ours + "experts.down_proj.weight"] = WeightSource.Of(theirs + "down_proj").As(experts, inner, hidden);
-            return;
-        }
-
-        string[] ups = o.IsGated ? [gate, up] : [up];
-        map[$"{ours}experts.{name}.weight"] = WeightSource.Stack(Enumerable.Range(0, experts).SelectMany(e => ups.Select(u => WeightSource.Of($"{theirs}{e}.{u}.weight", hidden))));
-        map[ours + "experts.down_proj.weight"] = WeightSource.Stack(Enumerable.Range(0, experts).Select(e => WeightSource.Of($"{theirs}{e}.{down}.weight", inner)));
-    }
-
     /// <summary>The word for an activation that transformers names.</summary>
     /// <exception cref="InputException">It is another than those that Weft computes.</exception>
     public static string Activation(HfConfig c, string key, string usual)
