@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Weft.Models.Checkpoints.HuggingFace;
+using Weft.Models.Tokenizers;
 using Weft.Tensors;
 
 namespace Weft.Models.Checkpoints;
@@ -16,6 +17,9 @@ public static class ModelFolder
 
     /// <summary>The file of the weights.</summary>
     public const string WeightsFile = "model.safetensors";
+
+    /// <summary>The file of the tokenizer; a folder without one holds a model of bytes.</summary>
+    public const string TokenizerFile = "tokenizer.json";
 
     /// <summary>Writes a model into a folder, which is created if need be; a model already there is replaced at once, or not at all.</summary>
     /// <exception cref="InputException">The folder cannot be written; what was there is untouched.</exception>
@@ -68,6 +72,11 @@ public static class ModelFolder
         string file = AtomicFolder.PathOf(path, ConfigFile);
         return File.Exists(file) && !HfConfig.Load(file).Has(ModelConfigJson.VersionKey);
     }
+
+    /// <summary>The tokenizer of a folder's model; null where it has none.</summary>
+    /// <exception cref="InputException">It has one that cannot be read.</exception>
+    public static Tokenizer? TokenizerOf(string path) =>
+        File.Exists(AtomicFolder.PathOf(path, TokenizerFile)) ? AtomicFolder.Read(path, TokenizerFile, Tokenizer.Load) : null;
 
     /// <summary>
     /// Identifies a model: a hash of its configuration and of every weight. A state saved from one model is refused by any other.
