@@ -1,4 +1,5 @@
 using Weft.Models;
+using Weft.Models.Checkpoints;
 using Weft.Training;
 
 namespace Weft.Cli;
@@ -9,6 +10,8 @@ internal static class StateGrowth
     private const int Long = 1 << 18;
 
     public static string Of(LanguageModel model) => Describe(n => model.Cost(1, n - 1).StateBytes);
+
+    public static string Of(ModelSummary model) => Describe(n => model.Cost(1, n - 1).StateBytes);
 
     public static string Of(Mixer mixer) => Describe(n => mixer.Cost(1, n - 1).StateBytes);
 

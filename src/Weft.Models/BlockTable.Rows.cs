@@ -390,6 +390,16 @@ public static partial class BlockTable
             Rate = 1e-3,
             Preset = "s5*6",
         }),
+        ["shared-transformer"] = new(SharedTransformer.Create, new()
+        {
+            Title = "Shared Transformer block",
+            Line = "attention and an MLP, their weights common to blocks of one number, as in Zamba2: [number=0, adapter-rank=8]",
+            Equation = "y = W_y mlp(norm(attention(norm(x)))), with maps W + B A where W is common and B A a block's own",
+            State = "tokens x 2 x kv-heads x head-dim",
+            Algorithm = "tiles with an online softmax (arXiv 2205.14135)",
+            Source = "arXiv 2411.15242 (section 2), 2106.09685 (adapters)",
+            Rate = 1e-3,
+        }),
         ["short-conv"] = new(ShortConv.Create, new()
         {
             Title = "Gated short convolution",

@@ -59,12 +59,12 @@ public static partial class BlockTable
 
     /// <summary>Makes the block that a pattern names: its mixer, joined to the residual stream as its options say (<see cref="Wiring"/>).</summary>
     /// <exception cref="InputException">The name or an option is not known or not possible.</exception>
-    internal static ResidualBlock CreateBlock(BlockSpec spec, int index, Builder builder, float epsilon)
+    internal static ResidualBlock CreateBlock(BlockSpec spec, int index, Builder builder, float epsilon, out BlockSpec inForce)
     {
         Row row = Find(spec, index);
         var options = new BlockOptions(spec, index);
         var block = new ResidualBlock(builder, Wiring.Read(options), b => row.Create(options, b), epsilon);
-        options.DoneOr(Wiring.Options);
+        inForce = options.DoneOr(Wiring.Options);
         return block;
     }
 

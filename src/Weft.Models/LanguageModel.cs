@@ -1,3 +1,4 @@
+using Weft.Models.Tokenizers;
 using Weft.Tensors;
 
 namespace Weft.Models;
@@ -10,6 +11,7 @@ public sealed class LanguageModel : Module
     private readonly Tensor head;            // [vocabulary, D]; the embedding itself when tied
     private readonly Normaliser embeddingNorm, finalNorm;
     private readonly ResidualBlock[] blocks;
+    private Lazy<Tokenizer>? tokenizer;
 
     /// <summary>Builds the model that <paramref name="config"/> describes, with initial weights drawn from <paramref name="seed"/>.</summary>
     /// <exception cref="InputException">A block or an option of the configuration is not possible; the message says which and what would do.</exception>
@@ -27,11 +29,14 @@ public sealed class LanguageModel : Module
         positions = config.Positions == 0 ? null : Learn(builder, "positions.weight", new Shape(config.Positions, config.Width), Initial.Normal(0.02f), decay: false);
         embeddingNorm = Contain("embedding_norm", new Normaliser(builder, config.EmbeddingNorm, config.Width, config.NormEpsilon));
         blocks = new ResidualBlock[config.Blocks.Count];
+        var inForce = new BlockSpec[blocks.Length];
         for (int i = 0; i < blocks.Length; i++)
         {
             builder.Path = $"blocks.{i}.";
-            blocks[i] = Contain($"blocks.{i}", BlockTable.CreateBlock(config.Blocks[i], i, builder, config.NormEpsilon));
+            blocks[i] = Contain($"blocks.{i}", BlockTable.CreateBlock(config.Blocks[i], i, builder, config.NormEpsilon, out inForce[i]));
         }
+
+        BlocksInForce = new Pattern(inForce);
 
         builder.Path = "";
         finalNorm = Contain("norm", new Normaliser(builder, config.FinalNorm, config.Width, config.NormEpsilon));
@@ -41,8 +46,21 @@ public sealed class LanguageModel : Module
     /// <summary>What the model was built from.</summary>
     public ModelConfig Config { get; }
 
+    /// <summary>The configuration's blocks with all options written out that they have, those not given at their usual values.</summary>
+    internal Pattern BlocksInForce { get; }
+
     /// <summary>Where the weights are.</summary>
     public Device Device { get; }
+
+    /// <summary>Whether the model reads and writes bytes, for want of a tokenizer.</summary>
+    public bool ReadsBytes => tokenizer is null;
+
+    /// <summary>What makes tokens of text and text of tokens; null where tokens are bytes. A folder's is read when it is first asked for.</summary>
+    /// <exception cref="InputException">The model's folder has none that can be read.</exception>
+    public Tokenizer? Tokenizer => tokenizer?.Value;
+
+    /// <summary>Names the tokenizer, to be read when it is asked for.</summary>
+    internal void SetTokenizer(Func<Tokenizer> read) => tokenizer = new Lazy<Tokenizer>(read);
 
     /// <summary>The residual blocks, in order.</summary>
     public IReadOnlyList<ResidualBlock> Blocks => blocks;

@@ -117,6 +117,8 @@ public abstract partial class Device : IDisposable
 
     internal abstract void Download(Tensor source, int firstRow, Span<float> destination);
 
+    internal abstract void Download(Tensor source, int firstRow, Span<ushort> bits);
+
     /// <summary>Sets every element to <paramref name="value"/>.</summary>
     internal abstract void Fill(Tensor x, float value);
 

@@ -288,7 +288,7 @@ public sealed class Tensor : IDisposable
             throw new InvalidOperationException($"a tensor of shape {Shape} in {Format.Word()} does not become float32 again: one in bf16 can");
         }
 
-        Tensor values = Device.Zeros(Shape, new MemoryUse("a weight in float32", "weights in bf16"));
+        Tensor values = Device.Empty(Shape, new MemoryUse("a weight in float32", "weights in bf16"));
         Device.Dequantize(this, values);
         Dispose();
         (owned, DeviceCopy, Address, RequiresGrad, Format, heldBytes) = (values.owned, null, values.Address, true, WeightFormat.Float32, 0);
@@ -390,6 +390,18 @@ public sealed class Tensor : IDisposable
     {
         RequireRows(firstRow, destination.Length);
         Device.Download(this, firstRow, destination);
+    }
+
+    /// <summary>The same of a tensor that is held in bfloat16: its numbers' bits.</summary>
+    public void GetRows(int firstRow, Span<ushort> bits)
+    {
+        RequireRows(firstRow, bits.Length);
+        if (Format != WeightFormat.BFloat16)
+        {
+            throw new InvalidOperationException($"a tensor of shape {Shape} in {Format.Word()} has no bits of bf16 to read");
+        }
+
+        Device.Download(this, firstRow, bits);
     }
 
     /// <summary>Copies the elements of a tensor of equal shape into this one.</summary>

@@ -39,19 +39,20 @@ public sealed class TokenCorpus : TokenSource
 
     /// <summary>Tokenises a corpus, which is needed no longer then.</summary>
     /// <param name="text">The text.</param>
-    /// <param name="tokenizerFile">The tokenizer.json.</param>
+    /// <param name="tokenizer">The tokenizer.</param>
+    /// <param name="tokenizerFile">Its tokenizer.json, which goes with the models that learn from the tokens.</param>
     /// <param name="progress">Called after each piece with the bytes done.</param>
     /// <param name="cancel">Gives up after a piece.</param>
     /// <exception cref="InputException">The text or the tokenizer cannot be read, or there is too little memory.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    public static TokenCorpus Encode(Corpus text, string tokenizerFile, Action<long>? progress = null, CancellationToken cancel = default) =>
-        Encode(text, tokenizerFile, PieceBytes, progress, cancel);
+    public static TokenCorpus Encode(Corpus text, Tokenizer tokenizer, string tokenizerFile, Action<long>? progress = null, CancellationToken cancel = default) =>
+        Encode(text, tokenizer, tokenizerFile, PieceBytes, progress, cancel);
 
     /// <summary>The same in pieces of other lengths.</summary>
-    internal static TokenCorpus Encode(Corpus text, string tokenizerFile, int pieceBytes, Action<long>? progress, CancellationToken cancel)
+    internal static TokenCorpus Encode(Corpus text, Tokenizer tokenizer, string tokenizerFile, int pieceBytes, Action<long>? progress, CancellationToken cancel)
     {
         ArgumentNullException.ThrowIfNull(text);
-        Tokenizer tokenizer = Tokenizer.Load(tokenizerFile); // which refuses a file that is too large
+        ArgumentNullException.ThrowIfNull(tokenizer);
         var tokens = new TokenCorpus(text, ReadAll(tokenizerFile));
         try
         {

@@ -1,5 +1,4 @@
 using Weft.Models.Checkpoints;
-using Weft.Models.Checkpoints.HuggingFace;
 using Weft.Tensors;
 
 namespace Weft.Training;
@@ -64,22 +63,11 @@ public abstract class TokenSource
     /// <param name="text">The text; it stays the caller's.</param>
     /// <param name="progress">Called now and then with the bytes tokenised so far.</param>
     /// <param name="cancel">Gives up.</param>
-    /// <exception cref="InputException">A published checkpoint that does not read bytes has no tokenizer, or the tokenizer cannot be read.</exception>
+    /// <exception cref="InputException">A published checkpoint has no tokenizer, or the tokenizer cannot be read.</exception>
     public static TokenSource Of(string folder, Corpus text, Action<long>? progress = null, CancellationToken cancel = default)
     {
-        string tokenizer = AtomicFolder.PathOf(folder, ModelFolder.TokenizerFile);
-        if (File.Exists(tokenizer))
-        {
-            return TokenCorpus.Encode(text, tokenizer, progress, cancel);
-        }
-
-        if (ModelFolder.IsHuggingFace(folder) && HuggingFaceFolder.Open(folder).Model.Vocabulary is int tokens and not Models.ModelConfig.Bytes)
-        {
-            throw new InputException($"{AtomicFile.Quote(folder)} has no {ModelFolder.TokenizerFile}, without which text is no tokens for its model of {tokens}; "
-                + "get it from where the checkpoint came from, and put it into the folder");
-        }
-
-        return text;
+        return ModelFolder.TokenizerOf(folder) is { } tokenizer
+            ? TokenCorpus.Encode(text, tokenizer, AtomicFolder.PathOf(folder, ModelFolder.TokenizerFile), progress, cancel) : text;
     }
 
     /// <summary>Writes what must stand beside a model that learned from this, such as a tokenizer, into a folder that is being published.</summary>

@@ -37,7 +37,7 @@ internal sealed class InspectCommand : WeftCommand
         }
         using Corpus? corpus = !quantizes ? null : given.GetValue(this.corpus) is string file ? Corpus.Open([file]) : Corpus.Default();
         using Device device = Device.Open(1);
-        LanguageModel model = ModelFolder.Load(path, device);
+        ModelSummary model = ModelSummary.Read(path, device);
         RunInfo? run = RunInfo.Read(path, model.Config.Context);
         if (given.GetValue(this.json))
         {
@@ -54,16 +54,17 @@ internal sealed class InspectCommand : WeftCommand
         return 0;
     }
 
-    private static long StateBytes(LanguageModel model, int context) => model.Cost(1, context - 1).StateBytes;
+    private static long StateBytes(ModelSummary model, int context) => model.Cost(1, context - 1).StateBytes;
 
-    private static long ForwardFlopsPerByte(LanguageModel model) => model.Cost(model.Config.Context, 0).Flops / model.Config.Context;
+    private static long ForwardFlopsPerByte(ModelSummary model) => model.Cost(model.Config.Context, 0).Flops / model.Config.Context;
 
-    private void WriteText(LanguageModel model, RunInfo? run)
+    private void WriteText(ModelSummary model, RunInfo? run)
     {
         ModelConfig config = model.Config;
         Row("model", config.Name);
         Row("pattern", $"{config.Blocks}, width {config.Width}, context {config.Context}");
-        Row("parameters", Human.Count(model.ParameterCount()));
+        Row("parameters", Human.Count(model.Parameters));
+        Row("weights", string.Join(", ", model.Weights.Select(w => $"{Human.Bytes(w.Bytes)} of {w.Type}")) + (model.Family is { } family ? $", as {family.Architecture}" : ""));
         Row("FLOPs a byte", $"{Human.Flops(ForwardFlopsPerByte(model))} forward"
             + (run is null ? "" : $", {Human.Flops(run.FlopsPerByte)} training"));
         Row("state", StateGrowth.Of(model));
@@ -95,7 +96,7 @@ internal sealed class InspectCommand : WeftCommand
 
     private void Row(string name, string value) => Terminal.Out.WriteLine($"{name,-14}{value}");
 
-    private void WriteJson(LanguageModel model, RunInfo? run, string? corpus, IReadOnlyList<WeightForm> forms)
+    private void WriteJson(ModelSummary model, RunInfo? run, string? corpus, IReadOnlyList<WeightForm> forms)
     {
         using MemoryStream stream = new();
         using (Utf8JsonWriter json = new(stream, new JsonWriterOptions { Indented = true, NewLine = "\n" }))
@@ -103,7 +104,18 @@ internal sealed class InspectCommand : WeftCommand
             json.WriteStartObject();
             json.WritePropertyName("config");
             model.Config.WriteTo(json);
-            json.WriteNumber("parameters", model.ParameterCount());
+            json.WriteNumber("parameters", model.Parameters);
+            json.WriteString("architecture", model.Family?.Architecture);
+            json.WriteStartArray("tensors");
+            foreach (HeldWeights weights in model.Weights)
+            {
+                json.WriteStartObject();
+                json.WriteString("dtype", weights.Type);
+                json.WriteNumber("parameters", weights.Parameters);
+                json.WriteNumber("bytes", weights.Bytes);
+                json.WriteEndObject();
+            }
+            json.WriteEndArray();
             json.WriteNumber("forward_flops_per_byte", ForwardFlopsPerByte(model));
             json.WriteStartArray("state");
             foreach (int context in DecodeSpeed.Contexts)

@@ -27,7 +27,7 @@ public static class QuantizationLoss
         foreach (WeightFormat format in Enum.GetValues<WeightFormat>())
         {
             cancel.ThrowIfCancellationRequested();
-            LanguageModel model = ModelFolder.Load(folder, device);
+            LanguageModel model = ModelFolder.Load(folder, device, learned: format == WeightFormat.Float32); // else what is bf16 stays so
             if (format != WeightFormat.Float32)
             {
                 model.Quantize(format);

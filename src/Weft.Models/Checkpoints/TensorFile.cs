@@ -6,21 +6,44 @@ using Weft.Tensors;
 
 namespace Weft.Models.Checkpoints;
 
-/// <summary>Named tensors as one safetensors file in float32: weights, optimiser moments.</summary>
+/// <summary>Named tensors as one safetensors file: weights, optimiser moments. In float32, but for matrices that are held in bfloat16.</summary>
 public static class TensorFile
 {
+    private const int Piece = 1 << 18; // numbers read at a time
+
     /// <summary>Writes the tensors in the order given; a file of that name is replaced at once, or not at all.</summary>
     /// <exception cref="InputException">The file cannot be written.</exception>
     public static void Save(string path, IEnumerable<(string Name, Tensor Tensor)> tensors)
     {
         (string Name, Tensor Tensor)[] all = [.. tensors];
-        using var file = new SafetensorsWriter(path, all.Select(t => EntryOf(t.Name, t.Tensor.Shape)));
+        using var file = new SafetensorsWriter(path, all.Select(t => EntryOf(t.Name, t.Tensor.Shape) with { Type = t.Tensor.Format == WeightFormat.BFloat16 ? SafetensorsType.BF16 : SafetensorsType.F32 }));
         foreach ((string name, Tensor tensor) in all)
         {
-            file.Write(name, tensor.ToArray());
+            if (tensor.Format == WeightFormat.BFloat16)
+            {
+                InPieces<ushort>(tensor, tensor.GetRows, bits => file.Write(name, bits));
+            }
+            else
+            {
+                InPieces<float>(tensor, tensor.GetRows, values => file.Write(name, values));
+            }
         }
 
         file.Commit();
+    }
+
+    // Reads a tensor some rows at a time.
+    private static void InPieces<T>(Tensor tensor, Action<int, Span<T>> read, Action<ReadOnlySpan<T>> use)
+    {
+        (int rows, int columns) = (tensor.Shape.Rows, tensor.Shape.Columns);
+        int each = Math.Max(1, Piece / Math.Max(1, columns));
+        var piece = new T[Math.Min(rows, each) * columns];
+        for (int row = 0; row < rows; row += each)
+        {
+            Span<T> values = piece.AsSpan(0, Math.Min(each, rows - row) * columns);
+            read(row, values);
+            use(values);
+        }
     }
 
     /// <summary>Fills the tensors from a file that holds exactly these names with exactly these shapes.</summary>
@@ -72,10 +95,24 @@ public static class TensorFile
         }
     }
 
-    /// <summary>Adds an array to a hash: its name, shape and values.</summary>
+    /// <summary>Adds a tensor to a hash: its name, shape and values, whatever the form that it is held in.</summary>
+    internal static void Append(IncrementalHash hash, string name, Tensor tensor)
+    {
+        AppendName(hash, name, tensor.Shape);
+        InPieces<float>(tensor, tensor.GetRows, values => AppendValues(hash, values));
+    }
+
+    /// <summary>The same of an array.</summary>
     internal static void Append(IncrementalHash hash, string name, Shape shape, ReadOnlySpan<float> values)
     {
-        hash.AppendData(Encoding.UTF8.GetBytes($"\n{name} {shape}\n"));
+        AppendName(hash, name, shape);
+        AppendValues(hash, values);
+    }
+
+    private static void AppendName(IncrementalHash hash, string name, Shape shape) => hash.AppendData(Encoding.UTF8.GetBytes($"\n{name} {shape}\n"));
+
+    private static void AppendValues(IncrementalHash hash, ReadOnlySpan<float> values)
+    {
         if (BitConverter.IsLittleEndian)
         {
             for (int i = 0; i < values.Length; i += 1 << 24) // a span of bytes is shorter than one of floats may be

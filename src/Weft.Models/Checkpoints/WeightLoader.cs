@@ -17,10 +17,18 @@ internal static class WeightLoader
     /// <exception cref="InputException">The model cannot be built, or a tensor is missing, has another shape, or is one too many.</exception>
     public static LanguageModel Load(string config, ModelConfig model, Func<LanguageModel, WeightMap> map, WeightFile file, Device device, bool learned)
     {
-        LanguageModel made = Build(config, model, device, file);
-        WeightMap sources = map(made);
-        Check(config, file, sources, made);
+        LanguageModel made = Build(config, model, map, file, device, out WeightMap sources);
         Fill(made, sources, file, learned);
+        return made;
+    }
+
+    /// <summary>Builds a model without values for its weights, and checks that a file has them all, in their shapes, and nothing else.</summary>
+    /// <exception cref="InputException">The model cannot be built, or a tensor is missing, has another shape, or is one too many.</exception>
+    public static LanguageModel Build(string config, ModelConfig model, Func<LanguageModel, WeightMap> map, WeightFile file, Device device, out WeightMap sources)
+    {
+        LanguageModel made = Build(config, model, device, file);
+        sources = map(made);
+        Check(config, file, sources, made);
         return made;
     }
 
@@ -46,38 +54,75 @@ internal static class WeightLoader
     {
         Parameter[] parameters = [.. model.Parameters()];
         Dictionary<string, long[]> shapes = map.Shapes(parameters);
-
-        // A key is whole once the last parameter that it makes has been read: no more than those between are held at once.
-        var last = new Dictionary<string, int>(StringComparer.Ordinal);
-        for (int i = 0; i < parameters.Length; i++)
-        {
-            foreach (WeightSource.Part part in map.Of(parameters[i]).Parts)
-            {
-                last[part.Key] = i;
-            }
-        }
-
+        List<string>[] due = Due(map, parameters);
         var open = new Dictionary<string, float[]>(StringComparer.Ordinal);
         for (int i = 0; i < parameters.Length; i++)
         {
             float[] ours = values(parameters[i]);
             foreach ((WeightSource.Part part, int row, int rows, int columns) in map.Pieces(parameters[i]))
             {
-                long[] shape = shapes[part.Key];
                 if (!open.TryGetValue(part.Key, out float[]? theirs))
                 {
-                    open.Add(part.Key, theirs = new float[shape.Aggregate(1L, (a, b) => a * b)]);
+                    open.Add(part.Key, theirs = new float[shapes[part.Key].Aggregate(1L, (a, b) => a * b)]);
                 }
 
                 Put(part, ours.AsSpan(row * columns, rows * columns), columns, theirs, areGradients);
             }
 
-            foreach (string key in open.Keys.Where(k => last[k] == i).ToArray())
+            foreach (string key in due[i])
             {
                 yield return (key, shapes[key], open[key]);
                 open.Remove(key);
             }
         }
+    }
+
+    /// <summary>Writes a model's weights under the keys of a map: in bfloat16 what is held so, all else in float32.</summary>
+    /// <exception cref="InputException">The file cannot be written.</exception>
+    public static void Save(string path, LanguageModel model, WeightMap map)
+    {
+        Parameter[] parameters = [.. model.Parameters()];
+        Dictionary<string, long[]> shapes = map.Shapes(parameters);
+        var exact = new HashSet<string>(parameters.Where(p => p.Tensor.Format != WeightFormat.BFloat16).SelectMany(p => map.Of(p).Parts).Select(p => p.Key), StringComparer.Ordinal);
+        string[] keys = [.. Due(map, parameters).SelectMany(k => k)];
+        using var file = new SafetensorsWriter(path, keys.Select(k => new SafetensorsEntry(k, exact.Contains(k) ? SafetensorsType.F32 : SafetensorsType.BF16, shapes[k])),
+            new Dictionary<string, string> { ["format"] = "pt" }); // what transformers asks for: tensors in row-major order
+        foreach ((string key, _, float[] values) in Unmap(map, model, p => p.Tensor.ToArray()))
+        {
+            if (exact.Contains(key))
+            {
+                file.Write(key, values);
+                continue;
+            }
+
+            // The values are bfloat16 numbers: their upper halves are all of them.
+            file.Write(key, Array.ConvertAll(values, v => (ushort)(BitConverter.SingleToUInt32Bits(v) >> 16)));
+        }
+
+        file.Commit();
+    }
+
+    // The keys that are whole once parameter i has been read, so that no more of them are held at once than must be.
+    private static List<string>[] Due(WeightMap map, Parameter[] parameters)
+    {
+        var last = new Dictionary<string, int>(StringComparer.Ordinal);
+        var keys = new List<string>();
+        for (int i = 0; i < parameters.Length; i++)
+        {
+            foreach (WeightSource.Part part in map.Of(parameters[i]).Parts)
+            {
+                if (!last.ContainsKey(part.Key))
+                {
+                    keys.Add(part.Key);
+                }
+
+                last[part.Key] = i;
+            }
+        }
+
+        List<string>[] due = [.. parameters.Select(_ => new List<string>())];
+        keys.ForEach(k => due[last[k]].Add(k));
+        return due;
     }
 
     private static void Put(WeightSource.Part part, ReadOnlySpan<float> ours, int columns, float[] theirs, bool areGradients)

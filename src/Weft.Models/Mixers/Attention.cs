@@ -108,7 +108,8 @@ public sealed class Attention : Mixer
         });
     }
 
-    private static RopeScaling ReadScaling(BlockOptions options)
+    /// <summary>Reads <c>rope-scaling</c> and its numbers.</summary>
+    internal static RopeScaling ReadScaling(BlockOptions options)
     {
         string word = options.Choice("rope-scaling", "none", "none", "linear", "llama3", "yarn");
         if (word == "none")

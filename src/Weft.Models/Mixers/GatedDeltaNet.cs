@@ -11,7 +11,9 @@ namespace Weft.Models;
 /// <param name="Conv">The tokens that the short convolution sees, this one included.</param>
 /// <param name="Chunk">Tokens computed together: how it is computed, not what.</param>
 /// <param name="NegativeEigenvalues">Whether beta goes to 2 instead of 1, so that the state's transition can flip a direction (Grazzi et al., arXiv 2411.12537).</param>
-public sealed record GatedDeltaNetOptions(int Heads, int KeyHeads, int KeyWidth, int ValueWidth, int Conv = 4, int Chunk = 64, bool NegativeEigenvalues = false);
+/// <param name="NormEpsilon">What the norm of the outputs adds to the mean square.</param>
+public sealed record GatedDeltaNetOptions(
+    int Heads, int KeyHeads, int KeyWidth, int ValueWidth, int Conv = 4, int Chunk = 64, bool NegativeEigenvalues = false, float NormEpsilon = 1e-5f);
 
 /// <summary>
 /// Gated DeltaNet (Yang, Kautz and Hatamizadeh, "Gated Delta Networks: Improving Mamba2 with Delta Rule", arXiv 2412.06464; section 3.4
@@ -28,8 +30,6 @@ public sealed record GatedDeltaNetOptions(int Heads, int KeyHeads, int KeyWidth,
 /// </summary>
 public sealed class GatedDeltaNet : Mixer
 {
-    private const float NormEpsilon = 1e-5f;
-
     private readonly GatedDeltaNetOptions options;
     private readonly int width, keys, values; // model width d, Hk dk, H dv
 
@@ -57,8 +57,8 @@ public sealed class GatedDeltaNet : Mixer
     private int Channels => (2 * keys) + values; // of the convolution
 
     /// <summary>
-    /// Options: <c>heads</c>, <c>key-heads</c>, <c>head-dim</c> (dk), <c>expand-v</c> (dv / dk), <c>conv</c>, <c>chunk</c>,
-    /// <c>negative-eigenvalues</c>. Fewer key heads than heads: several heads of values share one of queries and keys.
+    /// Options: <c>heads</c>, <c>key-heads</c>, <c>head-dim</c> (dk), <c>expand-v</c> (dv / dk) or <c>value-dim</c> (dv), <c>conv</c>, <c>chunk</c>,
+    /// <c>negative-eigenvalues</c>, <c>norm-epsilon</c>. Fewer key heads than heads: several heads of values share one of queries and keys.
     /// The paper gives queries and keys 3/4 of the model's width together (H dk = 0.75 d) and values twice that, so that a layer has 6 d^2
     /// parameters. Unless told, the heads are six, as in its models of width 2048, and three below width 768: memory is dk dv a head,
     /// and the paper's ablation finds heads narrower than 128 worse. The head width is then what makes 3/4 of the model's, to a multiple of 8.
@@ -80,20 +80,23 @@ public sealed class GatedDeltaNet : Mixer
             headDim = options.Int("head-dim", Math.Clamp((int)Math.Round(keys / heads / 8) * 8, 8, 1024), 1, 1024);
         }
 
-        double expand = options.Real("expand-v", 2, 1.0 / 1024, 16), valueWidth = expand * headDim;
-        if (valueWidth != Math.Floor(valueWidth))
-        {
-            throw options.Refuse("expand-v", $"times head-dim {headDim} is {valueWidth:0.###}, not a whole value width; 1, 1.5 or 2 usually do");
-        }
-
+        int valueWidth = options.IsGiven("value-dim") ? options.Int("value-dim", headDim, 1, 4096) : Expanded(options, headDim);
         int keyHeads = options.Int("key-heads", heads, 1, 4096);
         if (heads % keyHeads != 0)
         {
             throw options.Refuse("key-heads", $"does not divide the {heads} heads; numbers that do: {HeadSizes.Divisors(heads, heads)}");
         }
 
-        return new GatedDeltaNet(builder, new GatedDeltaNetOptions(heads, keyHeads, headDim, (int)valueWidth,
-            options.Int("conv", 4, 2, 64), options.Int("chunk", 64, 1, 1024), options.Flag("negative-eigenvalues", false)));
+        return new GatedDeltaNet(builder, new GatedDeltaNetOptions(heads, keyHeads, headDim, valueWidth,
+            options.Int("conv", 4, 2, 64), options.Int("chunk", 64, 1, 1024), options.Flag("negative-eigenvalues", false),
+            (float)options.Real("norm-epsilon", 1e-5, 1e-12, 1)));
+    }
+
+    private static int Expanded(BlockOptions options, int headDim)
+    {
+        double width = options.Real("expand-v", 2, 1.0 / 1024, 16) * headDim;
+        return width == Math.Floor(width) ? (int)width
+            : throw options.Refuse("expand-v", $"times head-dim {headDim} is {width:0.###}, not a whole value width; 1, 1.5 or 2 usually do");
     }
 
     /// <inheritdoc/>
@@ -122,7 +125,7 @@ public sealed class GatedDeltaNet : Mixer
 
         (Tensor o, Tensor memory) = DeltaRule.Chunked(q, k, v, beta, a, s.Memory.Before(tape), options.KeyHeads, 1 / MathF.Sqrt(options.KeyWidth), options.Chunk);
         s.Memory.After(memory);
-        return Ops.Linear(Ops.GatedRmsNorm(o, gate, norm, NormEpsilon, options.ValueWidth, gateFirst: false), outProj);
+        return Ops.Linear(Ops.GatedRmsNorm(o, gate, norm, options.NormEpsilon, options.ValueWidth, gateFirst: false), outProj);
     }
 
     /// <inheritdoc/>

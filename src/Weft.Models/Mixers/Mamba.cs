@@ -41,8 +41,7 @@ public sealed class Mamba : Mixer
     public Mamba(Builder builder, MambaOptions options)
     {
         (o, device, width) = (options, builder.Device, builder.Width);
-        inner = options.Inner > 0 ? options.Inner : options.Expand * width;
-        rank = options.DtRank > 0 ? options.DtRank : (width + 15) / 16;
+        (inner, rank) = (options.InnerWidth(width), options.Rank(width));
         float tap = 1 / MathF.Sqrt(options.Conv);
         inProj = LearnLinear(builder, "in_proj.weight", 2 * inner, width);
         inBias = options.Bias ? Learn(builder, "in_proj.bias", new Shape(2 * inner), Initial.Zeros, decay: false) : null;
@@ -78,10 +77,13 @@ public sealed class Mamba : Mixer
     /// width), <c>norm</c> of dt, B and C (<c>none</c>, <c>plain</c> as Falcon Mamba's, <c>learned</c> as Jamba's), <c>norm-epsilon</c>,
     /// <c>bias</c> (on in_proj and out_proj; false), <c>conv-bias</c> (true); see <see cref="MambaOptions"/>.
     /// </summary>
-    public static Mamba Create(BlockOptions options, Builder builder)
+    public static Mamba Create(BlockOptions options, Builder builder) => new(builder, Read(options));
+
+    /// <summary>Reads the options.</summary>
+    internal static MambaOptions Read(BlockOptions options)
     {
         var usual = new MambaOptions();
-        return new Mamba(builder, new MambaOptions
+        return new MambaOptions
         {
             State = options.Int("state", usual.State, 1, 1024),
             Expand = options.Int("expand", usual.Expand, 1, 16),
@@ -97,7 +99,7 @@ public sealed class Mamba : Mixer
             NormEpsilon = (float)options.Real("norm-epsilon", usual.NormEpsilon, 1e-12, 1),
             Bias = options.Flag("bias", usual.Bias),
             ConvBias = options.Flag("conv-bias", usual.ConvBias),
-        });
+        };
     }
 
     /// <inheritdoc/>
@@ -177,6 +179,10 @@ public sealed record MambaOptions
 
     /// <summary>Whether the convolution has a bias.</summary>
     public bool ConvBias { get; init; } = true;
+
+    internal int InnerWidth(int width) => Inner > 0 ? Inner : Expand * width;
+
+    internal int Rank(int width) => DtRank > 0 ? DtRank : (width + 15) / 16;
 }
 
 /// <summary>What a <see cref="Mamba"/> mixer remembers.</summary>

@@ -81,7 +81,10 @@ public sealed class Mamba2 : Mixer
     /// <c>dt-min</c>, <c>dt-max</c> (bounds of dt; 0: none), <c>scale-z</c>, <c>scale-x</c>, <c>scale-b</c>, <c>scale-c</c>,
     /// <c>scale-dt</c> (factors of the projected parts; 1); see <see cref="Mamba2Options"/>.
     /// </summary>
-    public static Mamba2 Create(BlockOptions options, Builder builder)
+    public static Mamba2 Create(BlockOptions options, Builder builder) => new(builder, Read(options, builder.Width));
+
+    /// <summary>Reads the options of a mixer in a model of a width.</summary>
+    internal static Mamba2Options Read(BlockOptions options, int width)
     {
         var usual = new Mamba2Options();
         var chosen = new Mamba2Options
@@ -107,7 +110,7 @@ public sealed class Mamba2 : Mixer
             Scales = (Scale("z"), Scale("x"), Scale("b"), Scale("c"), Scale("dt")),
         };
         chosen = chosen with { NormGroups = options.Int("norm-groups", chosen.Groups, 1, 1 << 18), OutBias = options.Flag("out-bias", chosen.Bias) };
-        int inner = chosen.InnerWidth(builder.Width);
+        int inner = chosen.InnerWidth(width);
         if (inner % chosen.HeadDim != 0)
         {
             throw options.Refuse("head-dim", $"does not divide {(chosen.Inner > 0 ? "inner" : "expand x width")} = {inner}; head widths that do: {HeadSizes.Divisors(inner, 128)}");
@@ -117,7 +120,7 @@ public sealed class Mamba2 : Mixer
         return heads % chosen.Groups != 0 ? throw options.Refuse("groups", $"does not divide the {heads} heads; numbers that do: {HeadSizes.Divisors(heads, heads)}")
             : inner % chosen.NormGroups != 0 ? throw options.Refuse("norm-groups", $"does not divide the {inner} channels; numbers that do: {HeadSizes.Divisors(inner, 128)}")
             : chosen.StepMax > 0 && chosen.StepMax < chosen.StepMin ? throw options.Refuse("dt-max", string.Create(CultureInfo.InvariantCulture, $"is below dt-min={chosen.StepMin}; 0 is for no upper bound"))
-            : new Mamba2(builder, chosen);
+            : chosen;
 
         float Scale(string part) => (float)options.Real($"scale-{part}", 1, -1000, 1000);
     }

@@ -48,8 +48,8 @@ public sealed class Rwkv4Channels : Mixer
         Tape tape = x.Tape!;
         (Tensor shifted, Tensor last) = Ops.TokenShift(x, Ops.Affine(Ops.Copy(timeMix, tape), -1, 1), before.Last.Before(tape));
         before.Last.After(last);
-        Tensor k = Ops.Relu(Ops.Linear(shifted.Columns(0, width), key)), r = Ops.Linear(shifted.Columns(width, width), receptance);
-        return Ops.Multiply(Ops.Sigmoid(r), Ops.Linear(Ops.Multiply(k, k), value));
+        Tensor k = Ops.ReluSquared(Ops.Linear(shifted.Columns(0, width), key)), r = Ops.Linear(shifted.Columns(width, width), receptance);
+        return Ops.Multiply(Ops.Sigmoid(r), Ops.Linear(k, value));
     }
 
     /// <inheritdoc/>

@@ -78,10 +78,10 @@ public sealed unsafe partial class CpuDevice
                     sum += weights[i];
                 }
 
-                float factor = Routing.Renormalise ? Routing.Scale / (sum + Least) : Routing.Scale;
+                float whole = Routing.Renormalise ? sum + Least : 1; // divided by: the weight of a single one is then exactly 1
                 for (int i = 0; i < active; i++)
                 {
-                    weights[i] *= factor;
+                    weights[i] = weights[i] / whole * Routing.Scale;
                 }
             }
         }
@@ -170,20 +170,24 @@ public sealed unsafe partial class CpuDevice
                 float* scores = Scores + ((long)token * experts), dlogits = Dlogits + ((long)token * experts), dw = Dweights[token];
                 int* chosen = Chosen + ((long)token * active);
 
-                // w = scale s / sum(s): ds = (scale / sum) (dw - sum(dw s) / sum).
-                float sum = 0, along = 0;
+                // w = scale s / sum(s): ds = (scale / sum) (dw - sum(dw s / sum)).
+                float whole = 0, shift = 0;
                 for (int i = 0; i < active; i++)
                 {
-                    sum += scores[chosen[i]];
-                    along += dw[i] * scores[chosen[i]];
+                    whole += scores[chosen[i]];
                 }
 
-                (float factor, float shift) = Routing.Renormalise ? (Routing.Scale / (sum + Least), along / (sum + Least)) : (Routing.Scale, 0);
+                whole = Routing.Renormalise ? whole + Least : 1;
+                for (int i = 0; Routing.Renormalise && i < active; i++)
+                {
+                    shift += dw[i] * (scores[chosen[i]] / whole);
+                }
+
                 Simd.Fill(dlogits, experts, 0);
                 float back = 0;
                 for (int i = 0; i < active; i++)
                 {
-                    float s = scores[chosen[i]], ds = factor * (dw[i] - shift);
+                    float s = scores[chosen[i]], ds = Routing.Scale / whole * (dw[i] - shift);
                     dlogits[chosen[i]] = Routing.IsSigmoid ? ds * s * (1 - s) : ds * s;
                     back += ds * s;
                 }

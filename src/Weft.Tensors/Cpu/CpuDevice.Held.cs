@@ -14,6 +14,7 @@ public sealed unsafe partial class CpuDevice
 
     internal override (IDisposable Held, long Bytes) Hold(Shape shape, WeightFormat format, MemoryUse use)
     {
+        using Timed timed = Measure([]);
         HeldWeight held = New(shape, format, use);
         held.Clear(Pool);
         return (held, held.Bytes);

@@ -135,6 +135,15 @@ public sealed unsafe partial class CpuDevice : Device
         }
     }
 
+    internal override void Download(Tensor source, int firstRow, Span<ushort> bits)
+    {
+        int columns = source.Shape.Columns;
+        for (int row = firstRow; !bits.IsEmpty; row++, bits = bits[columns..])
+        {
+            ((Bf16Weight)HeldOf(source)).Row(row, bits[..columns]);
+        }
+    }
+
     private static void CopyRow(Tensor source, int row, Span<float> target)
     {
         if (source.Format == WeightFormat.Float32)

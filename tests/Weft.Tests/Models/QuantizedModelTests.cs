@@ -1,3 +1,4 @@
+using Weft.Lab;
 using Weft.Models;
 using Weft.Models.Checkpoints;
 using Weft.Tensors;
@@ -109,7 +110,7 @@ public class QuantizedModelTests
     }
 
     [Fact]
-    public void AModelInBf16TrainsAgainOrIsQuantisedFurther()
+    public void AModelInBf16TrainsAgainAndIsSavedAndQuantisedFurther()
     {
         using CpuDevice device = new(1);
         using Corpus corpus = Corpus.FromText(string.Concat(Enumerable.Range(0, 2000)));
@@ -136,6 +137,16 @@ public class QuantizedModelTests
             return Evaluation.HeldOut(m, corpus, atMost: 1000).BitsPerByte;
         })];
         Assert.Equal(losses[1], losses[0]);
+
+        using TemporaryFolder folder = new();
+        ModelFolder.Save(fewer, folder["m"]);
+        LanguageModel held = ModelFolder.Load(folder["m"], device), learned = ModelFolder.Load(folder["m"], device, learned: true);
+        Assert.Equal((WeightFormat.BFloat16, fewer.WeightBytes, WeightFormat.Float32, bytes), (held.Format, held.WeightBytes, learned.Format, learned.WeightBytes));
+        Assert.All([held, learned], m => Assert.Equal(ModelFolder.Fingerprint(fewer), ModelFolder.Fingerprint(m)));
+        Assert.InRange(new FileInfo(AtomicFolder.PathOf(folder["m"], ModelFolder.WeightsFile)).Length, held.WeightBytes * 9 / 10, held.WeightBytes + 10_000); // panels are padded in memory
+        WeightForm[] forms = [.. QuantizationLoss.Measure(folder["m"], corpus)];
+        Assert.Equal([bytes, held.WeightBytes], forms.Take(2).Select(f => f.Bytes));
+        Assert.Equal(forms[0].BitsPerByte, forms[1].BitsPerByte, 1e-5);
 
         fewer.Quantize(WeightFormat.Int8);
         Assert.Equal(WeightFormat.Int8, fewer.Format);

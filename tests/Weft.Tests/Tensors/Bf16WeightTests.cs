@@ -42,6 +42,9 @@ public class Bf16WeightTests
                     var last = new float[k];
                     held.GetRows(n - 1, last);
                     Assert.Equal(rounded[^k..], last);
+                    var read = new ushort[n * k];
+                    held.GetRows(0, read);
+                    Assert.Equal(bits, read);
                 }
             }
 
@@ -168,6 +171,7 @@ public class Bf16WeightTests
 
         Assert.Throws<InvalidOperationException>(() => few.SetRows(0, new float[8]));
         Assert.Throws<InvalidOperationException>(() => few.SetRows(0, new ushort[8]));
+        Assert.Throws<InvalidOperationException>(() => x.GetRows(0, new ushort[8]));
         Assert.Throws<InvalidOperationException>(few.Dequantize);
         Assert.Throws<InvalidOperationException>(x.Dequantize);
         Assert.Throws<InvalidOperationException>(() => w.Quantize(WeightFormat.Float32));

@@ -8,14 +8,29 @@ public static class Families
     /// <summary>All families.</summary>
     public static IReadOnlyList<Family> All { get; } =
     [
+        new BambaFamily(),
+        new FalconH1Family(),
+        new FalconMambaFamily(),
         new Gpt2Family(),
+        new GraniteHybridFamily(),
+        new JambaFamily(),
         new Lfm2Family(),
         new LlamaFamily(),
+        new Mamba2Family(),
+        new MambaFamily(),
+        new MambaSsmFamily(),
+        new MiniMaxFamily(),
         new MistralFamily(),
+        new NemotronHFamily(),
+        new OlmoHybridFamily(),
         new Qwen2Family(),
+        new Qwen35Family(),
         new Qwen3Family(),
+        new Qwen3NextFamily(),
+        new RecurrentGemmaFamily(),
         new Rwkv4Family(),
         new XLstmFamily(),
+        new Zamba2Family(),
     ];
 
     /// <summary>The family of a configuration.</summary>

@@ -17,6 +17,9 @@ public abstract class Family
     /// <summary>Whether a configuration is of this family.</summary>
     public virtual bool Takes(HfConfig config) => config.Text("model_type", "") == ModelType;
 
+    /// <summary>The part of a configuration that describes the language model: the whole, but for models that see too.</summary>
+    public virtual HfConfig Language(HfConfig config) => config;
+
     /// <summary>The model that a configuration describes, but for its name.</summary>
     /// <exception cref="InputException">It asks for what Weft does not compute, or lacks a key; the message names the file and the key.</exception>
     public abstract ModelConfig Read(HfConfig config);
@@ -42,6 +45,11 @@ public abstract class Family
         Context = Math.Clamp(c.Int("max_position_embeddings", 1024), 1, 1024),
         EndOfText = c.Ints("eos_token_id") is [int end, ..] ? end : -1,
     };
+
+    /// <summary>The number of layers.</summary>
+    /// <exception cref="InputException">There are none, or too many.</exception>
+    protected static int LayerCount(HfConfig c, string key = "num_hidden_layers") => c.Int(key) is >= 1 and <= Pattern.MaxBlocks and int count ? count
+        : throw c.Bad(key, $"a number from 1 to {Pattern.MaxBlocks} is expected");
 
     /// <summary>The embedding, the last norm and - unless it is tied - the head.</summary>
     protected static void MapEnds(ModelConfig model, WeightMap map, string embedding, string norm, string head = "lm_head.weight")

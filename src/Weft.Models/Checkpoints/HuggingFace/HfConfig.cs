@@ -24,8 +24,20 @@ public sealed class HfConfig
     /// <summary>The file.</summary>
     public string Path => path;
 
-    /// <summary>The file's content.</summary>
+    /// <summary>The content.</summary>
     internal JsonElement Json => root;
+
+    /// <summary>The content as an indented file's bytes.</summary>
+    internal byte[] ToJson()
+    {
+        using var bytes = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(bytes, new JsonWriterOptions { Indented = true, NewLine = "\n" }))
+        {
+            root.WriteTo(writer);
+        }
+
+        return bytes.ToArray();
+    }
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="InputException">It cannot be read, or holds no JSON object.</exception>
@@ -52,7 +64,7 @@ public sealed class HfConfig
     {
         try
         {
-            JsonElement json = JsonSerializer.Deserialize<JsonElement>(QuoteNumbersThatAreNone(utf8), new JsonSerializerOptions { MaxDepth = MaxDepth });
+            JsonElement json = JsonElement.Parse(QuoteNumbersThatAreNone(utf8), new JsonDocumentOptions { MaxDepth = MaxDepth });
             return json.ValueKind == JsonValueKind.Object ? new HfConfig(path, "", json) : throw WeightFile.Bad(path, "it holds no object");
         }
         catch (JsonException e)
@@ -69,6 +81,9 @@ public sealed class HfConfig
 
     /// <summary>A whole number from 0 on that must be there, or has a usual value.</summary>
     public int Int(string key, int? usual = null) => Find(ref key) is not { } json ? usual ?? throw Missing(key) : ReadInt(json, key);
+
+    /// <summary>A whole number; <paramref name="auto"/> where it is not given, or is the word auto.</summary>
+    public int IntOrAuto(string key, int auto) => Find(ref key) is { ValueKind: JsonValueKind.String } json && json.ValueEquals("auto") ? auto : Int(key, auto);
 
     /// <summary>A number that must be there, or has a usual value.</summary>
     public double Real(string key, double? usual = null) => Find(ref key) is not { } json ? usual ?? throw Missing(key) : ReadReal(json, key);

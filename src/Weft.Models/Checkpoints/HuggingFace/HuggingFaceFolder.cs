@@ -1,3 +1,5 @@
+using System.Text;
+using System.Text.Json.Nodes;
 using Weft.Tensors;
 
 namespace Weft.Models.Checkpoints.HuggingFace;
@@ -42,20 +44,66 @@ public sealed class HuggingFaceFolder
     /// <summary>The same model as data of ours.</summary>
     public ModelConfig Model { get; }
 
-    /// <summary>Which tensors of a checkpoint with these keys make which parameters.</summary>
-    public WeightMap Map(Func<string, bool> has)
+    /// <summary>Which tensors of a checkpoint make which parameters; its keys, with their shapes, are those for which <paramref name="shapeOf"/> is not null.</summary>
+    public WeightMap Map(Func<string, long[]?> shapeOf)
     {
-        var map = new WeightMap(has);
+        var map = new WeightMap(shapeOf);
         Family.Map(Config, Model, map);
         return map;
     }
 
-    /// <summary>Builds the model and reads its weights. Matrices that the folder holds in bfloat16 stay so, unless they are to be <paramref name="learned"/>.</summary>
-    /// <exception cref="InputException">A file cannot be read, or a tensor is missing, has another shape, or is one too many; the message names file and tensor.</exception>
-    public LanguageModel Load(Device device, bool learned = false)
+    /// <summary>
+    /// The folder's configuration and family for a model of ours: those of <paramref name="source"/>, where that describes the model, else those of
+    /// the first family that does.
+    /// </summary>
+    /// <exception cref="InputException">None does.</exception>
+    internal static HuggingFaceFolder For(LanguageModel model, HfConfig? source, string path)
     {
-        using WeightFile file = WeightFile.Open(path);
-        return WeightLoader.Load(Config.Path, Model, _ => Map(file.Contains), file, device, learned);
+        if (source is not null && Describes(source, Families.Of(source), model))
+        {
+            return new HuggingFaceFolder(path, source);
+        }
+
+        foreach (Family family in Families.All)
+        {
+            if (family.Describe(model.Config) is { } json)
+            {
+                json["model_type"] = family.ModelType;
+                json["architectures"] = new JsonArray(family.Architecture);
+                json["vocab_size"] = model.Config.Vocabulary;
+                json["tie_word_embeddings"] = model.Config.TieEmbeddings;
+                HfConfig config = HfConfig.Read(Encoding.UTF8.GetBytes(json.ToJsonString()), Path.Combine(path, ModelFolder.ConfigFile));
+                if (Describes(config, family, model))
+                {
+                    return new HuggingFaceFolder(path, config);
+                }
+            }
+        }
+
+        throw new InputException($"no family describes the model {PatternText.Quote(model.Config.Blocks.ToString())}; what they do describe: (attention swiglu)*6, mamba*6, mamba2*6 and the like, and what was imported");
+    }
+
+    // Whether a configuration gives the model: all but its name and training, every option of its blocks counted.
+    private static bool Describes(HfConfig config, Family family, LanguageModel model)
+    {
+        try
+        {
+            ModelConfig read = family.Read(config);
+            LanguageModel made = LanguageModel.Blank(read, model.Device, 2 * model.ParameterCount());
+            return made.BlocksInForce.Equals(model.BlocksInForce)
+                && read with { Blocks = model.Config.Blocks, Name = model.Config.Name, Context = model.Config.Context } == model.Config;
+        }
+        catch (InputException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Writes the configuration and a model's weights into a folder that is being published.</summary>
+    internal void Write(LanguageModel model, string folder)
+    {
+        AtomicFile.WriteAllBytes(Path.Combine(folder, ModelFolder.ConfigFile), Config.ToJson());
+        WeightLoader.Save(Path.Combine(folder, ModelFolder.WeightsFile), model, Map(_ => null));
     }
 
     private static string NameOf(string path)

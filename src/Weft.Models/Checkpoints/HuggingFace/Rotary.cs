@@ -13,8 +13,16 @@ internal static class Rotary
         theta = rope?.Real("rope_theta", c.Real("rope_theta", theta)) ?? c.Real("rope_theta", theta);
         part = rope?.Real("partial_rotary_factor", c.Real("partial_rotary_factor", part)) ?? c.Real("partial_rotary_factor", part);
         int rotary = (int)(headDim * part);
+        if (rotary == 0)
+        {
+            return [("rope-theta", 0)]; // no column turns
+        }
+
         return [("rope-theta", theta), ("rotary", rotary == headDim ? null : rotary), .. scaling is null ? [] : Scaling(c, scaling)];
     }
+
+    /// <summary>The same where all of a head's columns turn, whatever partial_rotary_factor says.</summary>
+    public static (string Name, object? Value)[] Whole(HfConfig c, int headDim, double theta = 10000) => [.. Options(c, headDim, theta).Where(o => o.Name != "rotary")];
 
     private static (string Name, object? Value)[] Scaling(HfConfig c, HfConfig scaling)
     {

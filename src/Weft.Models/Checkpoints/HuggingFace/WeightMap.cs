@@ -45,15 +45,15 @@ public sealed class WeightMap
 {
     private readonly Dictionary<string, WeightSource> sources = new(StringComparer.Ordinal);
     private readonly List<Func<string, bool>> ignored = [];
-    private readonly Func<string, bool> has;
+    private readonly Func<string, long[]?> shapeOf;
 
-    /// <summary>Makes an empty map for a checkpoint that <paramref name="has"/> these keys.</summary>
-    internal WeightMap(Func<string, bool> has) => this.has = has;
+    /// <summary>Makes an empty map for a checkpoint whose tensors have the shapes that <paramref name="shapeOf"/> gives; null for a key that it does not have.</summary>
+    internal WeightMap(Func<string, long[]?> shapeOf) => this.shapeOf = shapeOf;
 
     /// <summary>The map of a file that holds every parameter under its own name.</summary>
     internal static WeightMap Identity(LanguageModel model)
     {
-        var map = new WeightMap(_ => true);
+        var map = new WeightMap(_ => null);
         foreach (Parameter parameter in model.Parameters())
         {
             map[parameter.Name] = parameter.Name;
@@ -73,7 +73,10 @@ public sealed class WeightMap
     /// gradients of references are named - what transformers 5 has in memory: experts joined into experts.gate_up_proj [E, 2 hidden, D] and
     /// experts.down_proj [E, D, hidden], convolutions of q, k and v into one, backbone. renamed to model.
     /// </summary>
-    public bool Has(string key) => has(key);
+    public bool Has(string key) => shapeOf(key) is not null;
+
+    /// <summary>The rows that a tensor has in the checkpoint; null where it has no such tensor.</summary>
+    public int? RowsOf(string key) => shapeOf(key) is [long rows, ..] && rows <= int.MaxValue ? (int)rows : null;
 
     /// <summary>Leaves tensors aside that hold nothing learned: buffers, copies of what is tied.</summary>
     public void Ignore(Func<string, bool> keys) => ignored.Add(keys);

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Weft.Tensors.Cpu;
 
@@ -104,6 +105,12 @@ internal static unsafe class Bf16Pack
         {
             float* lane = panel + ((nint)((k / Block * Lanes) + (k % Lanes)) * Width);
             bool isHigh = k % Block >= Lanes;
+            if (Sse.IsSupported && !isHigh)
+            {
+                for (int j = 0; j < columns; j += Lanes) // lanes of a cache line
+                    Sse.Prefetch0(lane + j + (FewRows.Ahead / sizeof(float)));
+            }
+
             for (int j = 0; j < columns; j += S.Count)
             {
                 V pairs = S.Load(lane + j);

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Weft.Tensors.Cpu;
 
 /// <summary>A weight held in bfloat16 alone, in the panels of <see cref="Bf16Pack"/>, which all products take as they are.</summary>
@@ -9,19 +11,28 @@ internal sealed unsafe class Bf16Weight(Device device, int n, int k, MemoryUse u
     /// <summary>The panel that begins with a row, a multiple of 32.</summary>
     public float* LanesAt(int row) => (float*)(Address + (row / Width * PanelBytes));
 
-    public override void Row(int row, Span<float> target)
+    public override void Row(int row, Span<float> target) => Read(row, target);
+
+    /// <summary>Copies one row by its bits.</summary>
+    public void Row(int row, Span<ushort> bits) => Read(row, bits);
+
+    private void Read<T>(int row, Span<T> target) where T : unmanaged
     {
         uint* lane = (uint*)LanesAt(row) + (row % Width);
         for (int p = 0; p < target.Length; p += Bf16Pack.Block)
         {
             for (int k = p; k < Math.Min(target.Length, p + Bf16Pack.Lanes); k++, lane += Width)
             {
-                target[k] = BitConverter.UInt32BitsToSingle(*lane << 16);
+                target[k] = Of<T>(*lane << 16);
                 if (k + Bf16Pack.Lanes < target.Length)
-                    target[k + Bf16Pack.Lanes] = BitConverter.UInt32BitsToSingle(*lane & 0xffff0000u);
+                    target[k + Bf16Pack.Lanes] = Of<T>(*lane & 0xffff0000u);
             }
         }
     }
+
+    // The number whose bits are the upper ones, as float32 or as these bits.
+    private static T Of<T>(uint upper) where T : unmanaged =>
+        typeof(T) == typeof(float) ? Unsafe.BitCast<uint, T>(upper) : Unsafe.BitCast<ushort, T>((ushort)(upper >> 16));
 
     /// <summary>Sets rows from <paramref name="first"/> on to numbers of float32, which are rounded, or to bfloat16 ones by their bits.</summary>
     public void Set<T>(WorkerPool pool, int first, ReadOnlySpan<T> values) where T : unmanaged

@@ -1,0 +1,92 @@
+using Weft.Tensors;
+
+namespace Weft.Models.Checkpoints.HuggingFace;
+
+/// <summary>
+/// MiniMax-01 (arXiv 2501.08313): lightning attention and softmax attention, each followed by a mixture of experts. What a mixer reads after its
+/// norm is also what its output is added to, each times a factor.
+/// </summary>
+internal sealed class MiniMaxFamily : Family
+{
+    private const double LightningNormEpsilon = 1e-6; // the reference's own, whatever the configuration
+
+    public override string ModelType => "minimax";
+
+    public override string Architecture => "MiniMaxForCausalLM";
+
+    public override ModelConfig Read(HfConfig c)
+    {
+        c.Require("hidden_act", "silu", "swish");
+        int count = LayerCount(c);
+        bool[] linear = GatedDeltaSizes.LinearLayers(c, count, Usual(c, count));
+        return Base(c, Enumerable.Range(0, count).SelectMany<int, BlockSpec>(i => [linear[i] ? Lightning(c, i, count) : Attention(c), Experts(c)]), epsilon: 1e-5);
+    }
+
+    public override void Map(HfConfig c, ModelConfig model, WeightMap map)
+    {
+        MapEnds(model, map, "model.embed_tokens.weight", "model.norm.weight");
+        string[] buffers = [".slope_rate", ".query_decay", ".key_decay", ".diagonal_decay"]; // made of the configuration alone
+        map.Ignore(key => buffers.Any(b => key.EndsWith(b, StringComparison.Ordinal)));
+        for (int i = 0; i < model.Blocks.Count / 2; i++)
+        {
+            string theirs = $"model.layers.{i}.", mixer = $"blocks.{2 * i}.", experts = $"blocks.{(2 * i) + 1}.";
+            map[mixer + "norm.weight"] = theirs + "input_layernorm.weight";
+            map[experts + "norm.weight"] = theirs + "post_attention_layernorm.weight";
+            if (model.Blocks[2 * i].Name == "attention")
+            {
+                LlamaFamily.MapAttention(c, model.Blocks[2 * i], map, mixer + "mixer.", theirs + "self_attn.");
+            }
+            else
+            {
+                MapLightning(c, map, mixer + "mixer.", theirs + "self_attn.");
+            }
+
+            string moe = theirs + "block_sparse_moe.", joined = theirs + "mlp.";
+            map[experts + "mixer.router.weight"] = map.Has(joined + "gate.weight") ? joined + "gate.weight" : moe + "gate.weight";
+            HuggingFace.Experts.Map(map, experts + "mixer.", ExpertCount(c), c.Int("intermediate_size"), model.Width, joined + "experts.",
+                e => ($"{moe}experts.{e}.w1.weight", $"{moe}experts.{e}.w3.weight", $"{moe}experts.{e}.w2.weight"));
+        }
+    }
+
+    // Softmax attention in every second layer from the first on, unless an older list says it: 0 for lightning attention, 1 for softmax.
+    private static Func<int, bool> Usual(HfConfig c, int count) => c.Ints("attn_type_list") is not { } kinds ? i => i % 2 != 0
+        : kinds.Length != count ? throw c.Bad("attn_type_list", $"it names {kinds.Length} layers of {count}")
+        : i => kinds[i] is 0 or 1 ? kinds[i] == 0 : throw c.Bad("attn_type_list", $"{kinds[i]} is not supported; what is: 0, 1");
+
+    private static BlockSpec Lightning(HfConfig c, int layer, int count)
+    {
+        double factor = 1 - (layer / (count - 1 + 1e-5)) + 1e-5;
+        return Spec.Of("lightning",
+            [("heads", c.Int("num_attention_heads")), ("head-dim", LlamaFamily.HeadDim(c)), ("decay-factor", factor), ("norm-epsilon", LightningNormEpsilon), .. Wiring(c, "linear_attn")]);
+    }
+
+    private static BlockSpec Attention(HfConfig c)
+    {
+        int headDim = LlamaFamily.HeadDim(c);
+        return Spec.Of("attention",
+        [
+            ("heads", c.Int("num_attention_heads")), ("kv-heads", c.Int("num_key_value_heads", c.Int("num_attention_heads"))), ("head-dim", headDim),
+            ("window", c.Has("sliding_window") ? c.Int("sliding_window") : null), .. Rotary.Whole(c, headDim, theta: 1e6), .. Wiring(c, "full_attn"),
+        ]);
+    }
+
+    private static BlockSpec Experts(HfConfig c) =>
+        Spec.Of("moe", [("experts", ExpertCount(c)), ("active", c.Int("num_experts_per_tok", 2)), ("hidden", c.Int("intermediate_size")), .. Wiring(c, "mlp")]);
+
+    private static int ExpertCount(HfConfig c) => c.Int("num_local_experts", c.Int("num_experts", 8));
+
+    private static (string, object?)[] Wiring(HfConfig c, string kind) =>
+        [("residual", "normed"), ("residual-scale", c.Real(kind + "_alpha_factor", 1)), ("branch-scale", c.Real(kind + "_beta_factor", 1))];
+
+    private static void MapLightning(HfConfig c, WeightMap map, string ours, string theirs)
+    {
+        int heads = c.Int("num_attention_heads"), headDim = LlamaFamily.HeadDim(c);
+        map[ours + "in_proj.weight"] = WeightSource.Stack(Thirds(0), Thirds(1), Thirds(2), WeightSource.Of(theirs + "output_gate.weight", heads * headDim));
+        map[ours + "norm.weight"] = theirs + "norm.weight";
+        map[ours + "out_proj.weight"] = theirs + "out_proj.weight";
+
+        // A head's query, key and value lie together.
+        WeightSource Thirds(int which) =>
+            WeightSource.Stack(Enumerable.Range(0, heads).Select(h => WeightSource.Rows(theirs + "qkv_proj.weight", ((3 * h) + which) * headDim, headDim)));
+    }
+}
