@@ -21,7 +21,8 @@ internal sealed class NemotronHFamily : Family
         "full_attention" => Attention(c),
         "mlp" => Mlp(c),
         _ => Mixture(c),
-    }), "layer_norm_epsilon", epsilon: 1e-5) with { TieEmbeddings = false };
+    }), "layer_norm_epsilon", epsilon: 1e-5) with
+    { TieEmbeddings = false };
 
     public override void Map(HfConfig c, ModelConfig model, WeightMap map)
     {
