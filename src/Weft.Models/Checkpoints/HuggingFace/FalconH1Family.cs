@@ -38,7 +38,7 @@ internal sealed class FalconH1Family : Family
 
     private static BlockSpec Mamba(HfConfig c)
     {
-        int inner = c.Int("mamba_d_ssm", c.Has("mamba_d_ssm") ? null : MambaFamily.Times(c.Int("mamba_expand", 2), c.Int("hidden_size")));
+        int inner = c.Int("mamba_d_ssm", MambaFamily.Times(c.Int("mamba_expand", 2), c.Int("hidden_size")));
         double[] scales = Factors(c, "ssm_multipliers", 5);
         string norm = !c.Flag("mamba_rms_norm", false) ? "none" : c.Flag("mamba_norm_before_gate", true) ? "norm-first" : "gate-first";
         bool inBias = c.Flag("mamba_proj_bias", false), outBias = c.Flag("projectors_bias", false);

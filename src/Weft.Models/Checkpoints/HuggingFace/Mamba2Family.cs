@@ -30,14 +30,15 @@ internal sealed class Mamba2Family : Family
         }
 
         Mamba2Options o = Models.Mamba2.Read(new BlockOptions(model.Blocks[0], 0), model.Width);
+        int inner = o.InnerWidth(model.Width);
         return new JsonObject
         {
             ["hidden_size"] = model.Width,
             ["state_size"] = o.State,
             ["num_hidden_layers"] = model.Blocks.Count,
             ["layer_norm_epsilon"] = model.NormEpsilon,
-            ["expand"] = o.Expand,
-            ["num_heads"] = o.InnerWidth(model.Width) / o.HeadDim,
+            ["expand"] = inner / model.Width,
+            ["num_heads"] = inner / o.HeadDim,
             ["head_dim"] = o.HeadDim,
             ["n_groups"] = o.Groups,
             ["conv_kernel"] = o.Conv,

@@ -9,6 +9,8 @@ namespace Weft.Models.Checkpoints.HuggingFace;
 /// </summary>
 internal sealed class Zamba2Family : Family
 {
+    private const string Inside = ".shared_transformer.";
+
     public override string ModelType => "zamba2";
 
     public override string Architecture => "Zamba2ForCausalLM";
@@ -34,19 +36,17 @@ internal sealed class Zamba2Family : Family
     {
         MapEnds(model, map, "model.embed_tokens.weight", "model.final_layernorm.weight");
         bool[] hybrids = Hybrids(c);
-        int sets = Sets(c), uses = 0, block = 0;
-        int[] at = [.. hybrids.Index().Where(h => h.Item).Select(h => h.Index)]; // the layers with a Transformer block
+        string[] places = [.. hybrids.Index().Where(h => h.Item).Select(h => $"model.layers.{h.Index}.shared_transformer.")];
+        string[] homes = Homes(places, Sets(c), map);
+        HashSet<string> copies = [.. places.Except(homes)];
+        map.Ignore(key => key.IndexOf(Inside, StringComparison.Ordinal) is >= 0 and int at && copies.Contains(key[..(at + Inside.Length)]));
+        int uses = 0, block = 0;
         for (int i = 0; i < hybrids.Length; i++)
         {
             string layer = $"model.layers.{i}.", ours = $"blocks.{block}.";
             if (hybrids[i])
             {
-                // The set lies under the first layer that uses it, as a rule; elsewhere are copies, or nothing.
-                int[] users = [.. at.Where((_, use) => use % sets == uses % sets)];
-                string[] places = [.. users.Select(u => $"model.layers.{u}.shared_transformer.")];
-                string place = places.FirstOrDefault(p => map.Has(p + "input_layernorm.weight"), places[0]);
-                MapShared(c, model.Blocks[block], map, ours + "mixer.", place, uses, isFirst: uses < sets);
-                map.Ignore(key => places.Any(p => p != place && key.StartsWith(p, StringComparison.Ordinal)));
+                MapShared(model.Blocks[block], map, ours + "mixer.", homes[uses % homes.Length], uses, isFirst: uses < homes.Length);
                 map[ours + "mixer.linear.weight"] = layer + "linear.weight";
                 uses++;
                 block++;
@@ -59,7 +59,11 @@ internal sealed class Zamba2Family : Family
         }
     }
 
-    private static void MapShared(HfConfig c, BlockSpec block, WeightMap map, string ours, string theirs, int use, bool isFirst)
+    // Where each set lies: as a rule under the first layer that uses it. Under the others are copies, or nothing.
+    private static string[] Homes(string[] places, int sets, WeightMap map) =>
+        [.. places.Take(sets).Select((first, set) => places.Where((_, use) => use % sets == set).FirstOrDefault(p => map.Has(p + "input_layernorm.weight"), first))];
+
+    private static void MapShared(BlockSpec block, WeightMap map, string ours, string theirs, int use, bool isFirst)
     {
         (string attention, string mlp) = (theirs + "self_attn.", theirs + "feed_forward.");
         if (isFirst)
