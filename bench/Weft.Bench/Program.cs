@@ -12,6 +12,8 @@ Option<int> rounds = new("--rounds") { Description = "rounds, of which the media
 Option<int> threads = new("--threads") { Description = "threads; 0: one for each core" };
 Option<FileInfo?> peers = new("--peers") { Description = "llama.cpp's tokens a second on this machine, as JSON: machine, date, prefill and decode by model; those built in unless given" };
 Option<FileInfo?> json = new("--json") { Description = "also writes the rows there: name, value, unit, goal, ratio" };
+Option<FileInfo?> tokenizer = new("--tokenizer") { Description = "a tokenizer.json of one's own, in the place of the reference's small ones" };
+Option<FileInfo?> text = new("--text") { Description = "a text of one's own, in the place of the built-in corpus" };
 Option<bool> record = new("--record") { Description = "keeps the rows as the record that later runs are compared with" };
 
 // The commands that measure what Weft promises; all of them run where none is named.
@@ -27,6 +29,7 @@ Action<ParseResult, Results>[] promises =
         using Device device = Device.Open(given.GetValue(threads));
         MixerBench.Run(device, [], given.GetValue(width), given.GetValue(tokens), given.GetValue(rounds), results);
     },
+    (given, results) => TokenizeBench.Run([], null, null, given.GetValue(rounds), results),
 ];
 
 RootCommand root = new("Benchmarks of Weft: ratios taken in one run. Times nothing else while it runs, and neither should you. Without a command: everything that has a goal.")
@@ -45,6 +48,8 @@ RootCommand root = new("Benchmarks of Weft: ratios taken in one run. Times nothi
         DefinitionBench.Run(device, given.GetValue(names)!, given.GetValue(tokens), given.GetValue(rounds), results), names, tokens, rounds),
     OnDevice("length", "every mixer's time and state per token after 1k and after 256k tokens", (device, given, results) =>
         LengthBench.Run(device, given.GetValue(names)!, given.GetValue(width), results), names, width),
+    Command("tokenize", "text to ids and back, every kind of tokenizer, one thread", (given, results) =>
+        TokenizeBench.Run(given.GetValue(names)!, given.GetValue(tokenizer), given.GetValue(text), given.GetValue(rounds), results), names, tokenizer, text, rounds),
     Command("products", "matrix products against OpenBLAS and oneDNN where they are installed, and two threads against one", (given, results) =>
         ProductBench.Run(given.GetValue(rounds), results), rounds),
 };

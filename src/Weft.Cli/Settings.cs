@@ -23,8 +23,8 @@ internal static class Settings
     /// <summary>How much training: a time, FLOPs or bytes.</summary>
     public static Option<Budget?> Budget(string description) => Parsed<Budget?>("--budget", "B", description, text => Weft.Training.Budget.Parse(text));
 
-    /// <summary>The bytes of a training sequence.</summary>
-    public static Option<int?> Context(string otherwise) => Whole("--context", "N", $"bytes of a training sequence (default {otherwise})", 1, 1 << 24);
+    /// <summary>The tokens of a training sequence.</summary>
+    public static Option<int?> Context(string otherwise) => Whole("--context", "N", $"tokens of a training sequence (default {otherwise})", 1, 1 << 24);
 
     /// <summary>Where random numbers start.</summary>
     public static Option<int?> Seed(string description) => Whole("--seed", "S", $"seed {description} (default 0)", 0);

@@ -154,7 +154,7 @@ public sealed class Comparison
     {
         PlannedModel planned = plan.Models[index];
         TrainingOptions how = training with { Budget = new Budget(BudgetKind.Steps, planned.Steps), Rate = planned.Rate, Seed = 1 };
-        (double rate, IReadOnlyList<SweepPoint> points) = RateSweep.Find(configs[index], corpus, device, how, p => send(p with { Model = index }), cancel);
+        (double rate, IReadOnlyList<SweepPoint> points) = RateSweep.Find(() => new LanguageModel(configs[index], device, how.Seed), corpus, how, p => send(p with { Model = index }), cancel);
         PlannedModel[] models = [.. plan.Models];
         models[index] = planned with { Rate = rate, Sweep = points };
         plan = plan with { Models = models };
@@ -180,7 +180,7 @@ public sealed class Comparison
                 parameters = run.Model.ParameterCount();
                 (seconds, bytes, flops) = (seconds + run.Trainer.Seconds, run.Trainer.Bytes, run.Trainer.Flops);
                 curve.AddRange(run.History.Select(h => new CurvePoint(seed, h.Flops, h.Bytes, h.Seconds, h.BitsPerByte)));
-                Send(index, seed, ComparisonPhase.Measuring, Done(seed + 0.9), planned.Steps, planned.Steps, curve[^1].BitsPerByte, run.Trainer.Bytes / run.Trainer.Seconds);
+                Send(index, seed, ComparisonPhase.Measuring, Done(seed + 0.9), planned.Steps, planned.Steps, curve[^1].BitsPerByte, run.Trainer.Tokens / run.Trainer.Seconds);
                 bits.Add(Evaluation.HeldOut(run.Model, corpus, options.Context).BitsPerByte);
                 curve[^1] = curve[^1] with { BitsPerByte = bits[^1] }; // the end of the curve is the figure of the table: all held-out bytes, not a sample
                 cancel.ThrowIfCancellationRequested();
@@ -240,7 +240,7 @@ public sealed class Comparison
                 {
                     double perStep = (run.Trainer.Seconds - before) / Math.Max(1, step.Step - first);
                     Send(index, seed, ComparisonPhase.Training, (seed + (0.9 * step.Step / planned.Steps)) / options.Seeds, step.Step, planned.Steps,
-                        pace.Loss, run.Trainer.BytesPerStep / perStep, perStep);
+                        pace.Loss, run.Trainer.TokensPerStep / perStep, perStep);
                 }
             }, cancel);
             if (!finished)

@@ -128,6 +128,6 @@ internal static class Planner
 
         // The first steps run code that is still being compiled: the last third tells the speed.
         double[] settled = [.. times.Skip(times.Count * 2 / 3).Order()];
-        return ((double)trainer.Flops / trainer.Steps, settled[settled.Length / 2], trainer.BytesPerStep);
+        return ((double)trainer.Flops / trainer.Steps, settled[settled.Length / 2], trainer.TokensPerStep);
     }
 }

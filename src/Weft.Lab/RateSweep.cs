@@ -12,27 +12,26 @@ public static class RateSweep
     private static readonly double[] Factors = [0.25, 0.5, 1, 2, 4];
 
     /// <summary>Tries rates around that of <paramref name="options"/>, each with a quarter of their budget, and returns the best with all tried.</summary>
-    /// <param name="config">The model.</param>
-    /// <param name="corpus">What it learns from, and is judged on.</param>
-    /// <param name="device">Where it trains.</param>
+    /// <param name="begin">Makes the model as it is before training, for each rate.</param>
+    /// <param name="source">What it learns from, and is judged on.</param>
     /// <param name="options">How it will be trained.</param>
     /// <param name="progress">Called a few times a second.</param>
     /// <param name="cancel">Gives the search up.</param>
     /// <exception cref="InputException">The corpus is too short, or the budget too small.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public static (double Rate, IReadOnlyList<SweepPoint> Tried) Find(
-        ModelConfig config, Corpus corpus, Device device, TrainingOptions options, Action<ComparisonProgress> progress, CancellationToken cancel = default)
+        Func<LanguageModel> begin, TokenSource source, TrainingOptions options, Action<ComparisonProgress> progress, CancellationToken cancel = default)
     {
-        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(begin);
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(progress);
         var budget = new Budget(options.Budget.Kind, options.Budget.Kind == BudgetKind.Steps ? Math.Max(1, Math.Floor(Part * options.Budget.Amount)) : Part * options.Budget.Amount);
         var points = new List<SweepPoint>();
         foreach (double factor in Factors)
         {
-            double rate = factor * (options.Rate ?? BlockTable.DefaultRate(config));
-            var model = new LanguageModel(config, device, options.Seed);
-            using var trainer = new Trainer(model, corpus, options with { Budget = budget, Rate = rate });
+            LanguageModel model = begin();
+            double rate = factor * (options.Rate ?? BlockTable.DefaultRate(model.Config));
+            using var trainer = new Trainer(model, source, options with { Budget = budget, Rate = rate });
             points.Add(new SweepPoint(rate, Try(trainer)));
         }
 
@@ -51,10 +50,10 @@ public static class RateSweep
                     if (pace.IsDue(step.BitsPerByte))
                     {
                         double fraction = (points.Count + ((double)step.Step / trainer.TotalSteps)) / Factors.Length;
-                        progress(new ComparisonProgress(0, config.Name, 0, ComparisonPhase.Sweeping, fraction, step.Step, trainer.TotalSteps, pace.Loss, trainer.Bytes / trainer.Seconds, null));
+                        progress(new ComparisonProgress(0, trainer.Model.Config.Name, 0, ComparisonPhase.Sweeping, fraction, step.Step, trainer.TotalSteps, pace.Loss, trainer.Tokens / trainer.Seconds, null));
                     }
                 });
-                return Evaluation.HeldOut(trainer.Model, corpus, trainer.Context, atMost: options.EvaluationBytes).BitsPerByte;
+                return Evaluation.HeldOut(trainer.Model, source, trainer.Context, atMost: options.EvaluationBytes).BitsPerByte;
             }
             catch (TrainingDivergedException)
             {

@@ -1,3 +1,5 @@
+using System.Buffers;
+using Weft.Models.Tokenizers;
 using Weft.Tensors;
 
 namespace Weft.Models;
@@ -10,6 +12,7 @@ public sealed class LanguageModel : Module
     private readonly Tensor head;            // [vocabulary, D]; the embedding itself when tied
     private readonly Normaliser embeddingNorm, finalNorm;
     private readonly ResidualBlock[] blocks;
+    private Lazy<Tokenizer>? tokenizer;
 
     /// <summary>Builds the model that <paramref name="config"/> describes, with initial weights drawn from <paramref name="seed"/>.</summary>
     /// <exception cref="InputException">A block or an option of the configuration is not possible; the message says which and what would do.</exception>
@@ -49,6 +52,16 @@ public sealed class LanguageModel : Module
 
     /// <summary>Where the weights are.</summary>
     public Device Device { get; }
+
+    /// <summary>Whether the model reads and writes bytes, for want of a tokenizer.</summary>
+    public bool ReadsBytes => tokenizer is null;
+
+    /// <summary>What makes tokens of text and text of tokens; null where tokens are bytes. A folder's is read when it is first asked for.</summary>
+    /// <exception cref="InputException">The model's folder has none that can be read.</exception>
+    public Tokenizer? Tokenizer => tokenizer?.Value;
+
+    /// <summary>Names the tokenizer, to be read when it is asked for.</summary>
+    internal void SetTokenizer(Func<Tokenizer> read) => tokenizer = new Lazy<Tokenizer>(read);
 
     /// <summary>The residual blocks, in order.</summary>
     public IReadOnlyList<ResidualBlock> Blocks => blocks;
@@ -161,11 +174,24 @@ public sealed class LanguageModel : Module
                 throw new InputException($"a sequence of {position + tokens.Time} tokens is longer than the {Config.Positions} positions that the model has learned");
             }
 
-            Tensor own = Ops.Slice(Ops.Copy(positions, x.Tape!), 0, (int)position, tokens.Time);
-            x = Ops.Add(x, own.Reshape(new Shape(1, tokens.Time, Config.Width)));
+            x = Ops.Add(x, Ops.Embed(positions, Following(position, tokens)));
         }
 
         return embeddingNorm.Forward(x);
+    }
+
+    // The positions of a batch's tokens [1,T], the same for all sequences.
+    private static Tokens Following(long position, Tokens tokens)
+    {
+        int[] numbers = ArrayPool<int>.Shared.Rent(tokens.Time);
+        for (int i = 0; i < tokens.Time; i++)
+        {
+            numbers[i] = (int)position + i;
+        }
+
+        Tokens following = tokens.Tape.Tokens(numbers.AsSpan(0, tokens.Time), 1, tokens.Time);
+        ArrayPool<int>.Shared.Return(numbers);
+        return following;
     }
 
     /// <summary>

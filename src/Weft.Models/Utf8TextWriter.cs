@@ -18,6 +18,15 @@ public sealed class Utf8TextWriter : IDisposable
     /// <summary>Adds a byte, and writes the characters that it completes.</summary>
     public void Write(byte value) => Write(new ReadOnlySpan<byte>(in value), flush: false);
 
+    /// <summary>Adds bytes, and writes the characters that they complete.</summary>
+    public void Write(ReadOnlySpan<byte> values)
+    {
+        foreach (byte value in values)
+        {
+            Write(value);
+        }
+    }
+
     /// <summary>Writes the rest of an unfinished character, as U+FFFD, and flushes.</summary>
     public void Dispose()
     {

@@ -10,7 +10,7 @@ public enum BudgetKind
     Time,
     /// <summary>Counted training FLOPs, forward and backward.</summary>
     Flops,
-    /// <summary>Training bytes read, repetitions included.</summary>
+    /// <summary>Bytes of text learned from, repetitions included; where tokens are not bytes, by the training text's average.</summary>
     Data,
     /// <summary>Optimiser steps.</summary>
     Steps,

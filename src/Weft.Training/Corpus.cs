@@ -1,18 +1,20 @@
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
+using Weft.Models;
 using Weft.Models.Checkpoints;
 using Weft.Tensors;
 
 namespace Weft.Training;
 
 /// <summary>
-/// The bytes to learn from: one or several files, read as if concatenated in the order given, of any size, since only the ranges asked for
-/// are read. Its last part is held out for evaluation and never trained on: bytes 0 .. <see cref="TrainLength"/> - 1 are for training, the
+/// The bytes to learn from, each a token: one or several files, read as if concatenated in the order given, of any size, since only ranges asked for
+/// are read. Its last part is held out for evaluation and never trained on: bytes 0 .. <see cref="TokenSource.TrainLength"/> - 1 are for training, the
 /// <see cref="HeldOutLength"/> bytes after them are held out. The end, rather than random pieces, because neighbouring passages resemble each
 /// other, and predicting what comes after the training text is the honest question. Several threads may read at once.
 /// </summary>
-public sealed class Corpus : IDisposable
+public sealed class Corpus : TokenSource, IDisposable
 {
     /// <summary>The fraction held out unless told otherwise.</summary>
     public const double DefaultHeldOutFraction = 0.1;
@@ -110,23 +112,41 @@ public sealed class Corpus : IDisposable
     }
 
     /// <summary>What to call it in messages and reports: the first file's name, and how many more there are.</summary>
-    public string Name { get; }
+    public override string Name { get; }
 
     /// <summary>All bytes.</summary>
-    public long Length { get; }
-
-    /// <summary>The bytes to train on: offsets 0 .. TrainLength - 1.</summary>
-    public long TrainLength => Length - HeldOutLength;
+    public override long Length { get; }
 
     /// <summary>The bytes held out: offsets TrainLength .. Length - 1.</summary>
-    public long HeldOutLength { get; }
+    public override long HeldOutLength { get; }
 
     /// <summary>
     /// Identifies the training and held-out bytes, so that a run is not resumed on others: a hash of both lengths and of the content - all of
     /// it up to 1 MiB, beyond that 256 evenly spread samples of 4 KiB, cheap at any size. How the bytes are split into files does not matter.
     /// </summary>
     /// <exception cref="InputException">A file cannot be read.</exception>
-    public string Fingerprint => fingerprint ??= ComputeFingerprint();
+    public override string Fingerprint => fingerprint ??= ComputeFingerprint();
+
+    /// <summary>256: any byte.</summary>
+    public override int Vocabulary => ModelConfig.Bytes;
+
+    /// <inheritdoc/>
+    public override string Unit => "bytes";
+
+    /// <inheritdoc/>
+    public override void Read(long offset, Span<int> tokens)
+    {
+        // The bytes are read into the end of the tokens' own memory: token i, bytes 4i to 4i + 3, never reaches byte 3n + i + 1, the next to widen.
+        Span<byte> bytes = MemoryMarshal.AsBytes(tokens)[(3 * tokens.Length)..];
+        Read(offset, bytes);
+        for (int i = 0; i < tokens.Length; i++)
+        {
+            tokens[i] = bytes[i];
+        }
+    }
+
+    /// <summary>As many bytes as tokens.</summary>
+    public override long BytesOf(long offset, long count) => count;
 
     /// <summary>Fills <paramref name="destination"/> with the bytes from <paramref name="offset"/> on. Allocates nothing.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The range is not within the corpus.</exception>
@@ -143,23 +163,6 @@ public sealed class Corpus : IDisposable
             ReadPart(part, within, piece);
             destination = destination[piece.Length..];
             offset += piece.Length;
-        }
-    }
-
-    /// <summary>Checks that training windows of <paramref name="context"/> bytes and the byte after each fit into the training part.</summary>
-    /// <exception cref="InputException">They do not; the message says what would.</exception>
-    public void RequireContext(int context)
-    {
-        if (context < 1)
-        {
-            throw new InputException($"a context of {context} bytes is too short: 1 is the least");
-        }
-        if (TrainLength < context + 1L)
-        {
-            throw new InputException(
-                $"{AtomicFile.Quote(Name)} is too short for a context of {context}: that needs {context + 1L} training bytes, and of its {Length} bytes "
-                + $"{TrainLength} are for training ({HeldOutLength} are held out); "
-                + (TrainLength > 1 ? $"give more text, or a context of at most {TrainLength - 1}" : "give more text"));
         }
     }
 

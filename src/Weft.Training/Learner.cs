@@ -37,18 +37,18 @@ internal sealed class Learner : IDisposable
     public long ArenaBytes => tape.ArenaBytes;
 
     /// <summary>
-    /// Adds the gradient of the mean cross-entropy of a batch, [B, T+1] bytes, to the parameters' and returns that mean in nats a byte.
+    /// Adds the gradient of the mean cross-entropy of a batch, [B, T+1] tokens, to the parameters' and returns that mean in nats a token.
     /// </summary>
     /// <exception cref="TrainingDivergedException">The loss is not finite.</exception>
-    public double Backward(ReadOnlySpan<byte> windows)
+    public double Backward(ReadOnlySpan<int> windows)
     {
         double loss = 0;
-        int bytes = micro * (context + 1);
+        int tokens = micro * (context + 1);
         float share = 1f / (options.BatchSize!.Value * context);
         while (!windows.IsEmpty)
         {
-            Cut(windows[..bytes]);
-            windows = windows[bytes..];
+            Cut(windows[..tokens]);
+            windows = windows[tokens..];
             state.Clear();
             Tensor losses = model.Loss(tape.Tokens(inputs, micro, context), tape.Tokens(targets, micro, context), state);
             Tensor mean = Ops.Affine(Ops.Sum(losses), share);
@@ -67,7 +67,7 @@ internal sealed class Learner : IDisposable
     }
 
     /// <summary>Does what <see cref="Backward"/> does, and forgets the gradients.</summary>
-    public void Rehearse(ReadOnlySpan<byte> windows)
+    public void Rehearse(ReadOnlySpan<int> windows)
     {
         Backward(windows);
         foreach (Parameter parameter in model.Parameters())
@@ -96,17 +96,14 @@ internal sealed class Learner : IDisposable
         Optimizer.Dispose();
     }
 
-    // T inputs of each window, and the byte after each of them.
-    private void Cut(ReadOnlySpan<byte> windows)
+    // T inputs of each window, and the token after each of them.
+    private void Cut(ReadOnlySpan<int> windows)
     {
         for (int b = 0; b < micro; b++)
         {
-            ReadOnlySpan<byte> window = windows.Slice(b * (context + 1), context + 1);
-            for (int t = 0; t < context; t++)
-            {
-                inputs[(b * context) + t] = window[t];
-                targets[(b * context) + t] = window[t + 1];
-            }
+            ReadOnlySpan<int> window = windows.Slice(b * (context + 1), context + 1);
+            window[..context].CopyTo(inputs.AsSpan(b * context));
+            window[1..].CopyTo(targets.AsSpan(b * context));
         }
     }
 

@@ -8,13 +8,16 @@ public sealed record RunInfo
 {
     private RunInfo(TrainingRecord record, int context)
     {
-        (CorpusName, Options, Steps, TotalSteps, Flops, Seconds, History) =
-            (record.CorpusName, record.Options, record.Steps, record.TotalSteps, record.Flops, record.Seconds, record.History);
-        Bytes = record.Steps * record.Options.BatchSize!.Value * (record.Options.Context ?? context);
+        (CorpusName, Start, Options, Steps, TotalSteps, Bytes, Flops, Seconds, History) = (record.CorpusName, record.Start, record.Options, record.Steps,
+            record.TotalSteps, record.Bytes, record.Flops, record.Seconds, record.History);
+        Tokens = record.Steps * record.Options.BatchSize!.Value * (record.Options.Context ?? context);
     }
 
     /// <summary>What it trains on.</summary>
     public string CorpusName { get; }
+
+    /// <summary>The model that it went on from; null where it began with random weights.</summary>
+    public StartingPoint? Start { get; }
 
     /// <summary>How it trains.</summary>
     public TrainingOptions Options { get; }
@@ -28,13 +31,16 @@ public sealed record RunInfo
     /// <summary>Whether the budget is spent.</summary>
     public bool IsDone => Steps >= TotalSteps;
 
-    /// <summary>The bytes learned from, repetitions included.</summary>
+    /// <summary>The tokens learned from, repetitions included.</summary>
+    public long Tokens { get; }
+
+    /// <summary>The bytes of text that these tokens stand for.</summary>
     public long Bytes { get; }
 
     /// <summary>The training FLOPs counted.</summary>
     public long Flops { get; }
 
-    /// <summary>Training FLOPs a byte, forward and backward.</summary>
+    /// <summary>Training FLOPs a byte of text, forward and backward.</summary>
     public double FlopsPerByte => Flops / (double)Bytes;
 
     /// <summary>The seconds spent in steps.</summary>

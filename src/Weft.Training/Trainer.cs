@@ -1,22 +1,24 @@
 using System.Diagnostics;
 using Weft.Models;
+using Weft.Models.Checkpoints;
 using Weft.Tensors;
 
 namespace Weft.Training;
 
 /// <summary>What a step did.</summary>
 /// <param name="Step">Its number, from 1.</param>
-/// <param name="Loss">The mean cross-entropy of its batch before the update, in nats a byte.</param>
+/// <param name="Loss">The mean cross-entropy of its batch before the update, in nats a token.</param>
 /// <param name="GradientNorm">The Euclidean length of the gradient, before clipping.</param>
 /// <param name="Rate">The learning rate.</param>
-public readonly record struct StepResult(long Step, double Loss, double GradientNorm, double Rate)
+/// <param name="BytesPerToken">The bytes of text that a token of the batch stands for, on average; 1 where tokens are bytes.</param>
+public readonly record struct StepResult(long Step, double Loss, double GradientNorm, double Rate, double BytesPerToken)
 {
-    /// <summary>The loss in bits a byte.</summary>
-    public double BitsPerByte => Loss / Math.Log(2);
+    /// <summary>The loss in bits a byte of text.</summary>
+    public double BitsPerByte => Loss / Math.Log(2) / BytesPerToken;
 }
 
 /// <summary>
-/// Trains a model on a corpus: batch by batch, until the budget's steps are done. How many steps a budget pays is decided once: for FLOPs by
+/// Trains a model on a corpus, or another source of tokens: batch by batch, until the budget's steps are done. How many steps a budget pays is decided once: for FLOPs by
 /// the first step's count, which every step repeats exactly; for seconds by the speed over the first twentieth of the time.
 /// </summary>
 public sealed class Trainer : IDisposable
@@ -24,28 +26,29 @@ public sealed class Trainer : IDisposable
     private const double CalibratedPart = 0.05; // of a time budget; the default warm-up, so that the rate does not jump when the plan is fixed
 
     private readonly Learner learner;
-    private readonly ByteBatches batches;
-    private readonly byte[] windows;
+    private readonly TokenBatches batches;
+    private readonly int[] windows;
 
-    /// <summary>Prepares to train <paramref name="model"/> on the training part of <paramref name="corpus"/>.</summary>
-    /// <exception cref="InputException">The corpus is too short for the context, the options do not fit together, or the model does not take bytes.</exception>
-    public Trainer(LanguageModel model, Corpus corpus, TrainingOptions options)
+    /// <summary>Prepares to train <paramref name="model"/> on the training part of <paramref name="source"/>.</summary>
+    /// <exception cref="InputException">The source is too short for the context, the options do not fit together, or the model lacks some of its tokens.</exception>
+    public Trainer(LanguageModel model, TokenSource source, TrainingOptions options)
     {
         ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(options);
-        if (model.Config.Vocabulary < ModelConfig.Bytes)
+        if (model.Config.Vocabulary < source.Vocabulary)
         {
-            throw new InputException($"a model with a vocabulary of {model.Config.Vocabulary} cannot learn from bytes; that takes {ModelConfig.Bytes}");
+            throw new InputException($"a model with a vocabulary of {model.Config.Vocabulary} cannot learn from the {source.Unit} of {AtomicFile.Quote(source.Name)}; that takes {source.Vocabulary}");
         }
 
         options = options.For(model.Config) with { Precision = model.Device.Precision };
-        (Model, Corpus, Options, Context) = (model, corpus, options, options.Context!.Value);
-        batches = new ByteBatches(corpus, options.BatchSize!.Value, Context, options.Seed);
-        windows = new byte[batches.BytesPerBatch];
+        (Model, Source, Options, Context) = (model, source, options, options.Context!.Value);
+        batches = new TokenBatches(source, options.BatchSize!.Value, Context, options.Seed);
+        windows = new int[batches.TokensPerBatch];
         TotalSteps = Options.Budget.Kind switch
         {
             BudgetKind.Steps => Planned(Options.Budget.Amount, 1, "steps"),
-            BudgetKind.Data => Planned(Options.Budget.Amount, BytesPerStep, "bytes"),
+            BudgetKind.Data => Planned(Options.Budget.Amount, (double)TokensPerStep * source.BytesOf(0, source.TrainLength) / source.TrainLength, "bytes"),
             _ => 0,
         };
         learner = new Learner(model, options);
@@ -55,12 +58,12 @@ public sealed class Trainer : IDisposable
     public LanguageModel Model { get; }
 
     /// <summary>What it is trained on.</summary>
-    public Corpus Corpus { get; }
+    public TokenSource Source { get; }
 
     /// <summary>How it is trained: the options given, and what they left to the model.</summary>
     public TrainingOptions Options { get; }
 
-    /// <summary>The bytes of a sequence.</summary>
+    /// <summary>The tokens of a sequence.</summary>
     public int Context { get; }
 
     /// <summary>The steps done.</summary>
@@ -72,11 +75,14 @@ public sealed class Trainer : IDisposable
     /// <summary>Whether the budget is spent.</summary>
     public bool IsDone => Steps > 0 && Steps >= TotalSteps;
 
-    /// <summary>The bytes that one step learns to predict.</summary>
-    public long BytesPerStep => (long)Options.BatchSize!.Value * Context;
+    /// <summary>The tokens that one step learns to predict.</summary>
+    public long TokensPerStep => (long)Options.BatchSize!.Value * Context;
 
-    /// <summary>The bytes learned from so far, repetitions included.</summary>
-    public long Bytes => Steps * BytesPerStep;
+    /// <summary>The tokens learned from so far, repetitions included.</summary>
+    public long Tokens => Steps * TokensPerStep;
+
+    /// <summary>The bytes of text that these tokens stand for: as many, where a token is a byte.</summary>
+    public long Bytes { get; private set; }
 
     /// <summary>The FLOPs counted so far: forward and backward, evaluation not included.</summary>
     public long Flops { get; private set; }
@@ -105,7 +111,7 @@ public sealed class Trainer : IDisposable
     public StepResult Step()
     {
         long start = Stopwatch.GetTimestamp(), measured = start;
-        batches.Next(windows);
+        long bytes = batches.Next(windows);
         DeviceProfile? outer = Model.Device.Profile;
         Model.Device.Profile = Profile ?? outer;
         try
@@ -127,8 +133,9 @@ public sealed class Trainer : IDisposable
             FirstSeconds = Steps == 0 ? seconds : FirstSeconds;
             Seconds += seconds;
             Flops += flops;
+            Bytes += bytes;
             Steps++;
-            return new StepResult(Steps, loss, norm, rate);
+            return new StepResult(Steps, loss, norm, rate, bytes / (double)TokensPerStep);
         }
         catch (TrainingDivergedException e)
         {
@@ -154,10 +161,10 @@ public sealed class Trainer : IDisposable
     public void Dispose() => learner.Dispose();
 
     /// <summary>Goes on where a checkpoint stood; the parameters and moments have been restored already.</summary>
-    internal void Restore(long steps, long totalSteps, BatchPosition position, long flops, double seconds, double firstSeconds)
+    internal void Restore(long steps, long totalSteps, BatchPosition position, long bytes, long flops, double seconds, double firstSeconds)
     {
         batches.Position = position;
-        (Steps, TotalSteps, Flops, Seconds, FirstSeconds, learner.Optimizer.Steps) = (steps, totalSteps, flops, seconds, firstSeconds, steps);
+        (Steps, TotalSteps, Bytes, Flops, Seconds, FirstSeconds, learner.Optimizer.Steps) = (steps, totalSteps, bytes, flops, seconds, firstSeconds, steps);
     }
 
     // Decides the number of steps where it follows from measurements, given those of the step that is being made.
@@ -182,6 +189,6 @@ public sealed class Trainer : IDisposable
         long steps = (long)Math.Min(amount / each, long.MaxValue / 2);
         return steps >= 1 ? steps : throw new InputException(
             $"a budget of {Options.Budget} does not pay one step, which takes {(unit == "FLOPs" ? Human.Flops(each) : $"{each:0}")} {unit} "
-            + $"(a batch of {Options.BatchSize} x {Context} bytes); give more, or a smaller batch or context");
+            + $"(a batch of {Options.BatchSize} x {Context} {Source.Unit}); give more, or a smaller batch or context");
     }
 }

@@ -12,13 +12,16 @@ namespace Weft.Training;
 /// </summary>
 public sealed record TrainingOptions
 {
-    private const int MicroBytes = 256;
-    private const int StepBytes = 512;
+    private const int MicroTokens = 256;
+    private const int StepTokens = 512;
 
     /// <summary>How long to train.</summary>
     public required Budget Budget { get; init; }
 
-    /// <summary>The peak learning rate; null for what suits the model's mixers (<see cref="BlockTable.DefaultRate"/>).</summary>
+    /// <summary>
+    /// The peak learning rate; null for what suits the model's mixers (<see cref="BlockTable.DefaultRate"/>), or a tenth of that for a model
+    /// that has learned before (<see cref="TrainingRun.Start"/>).
+    /// </summary>
     public double? Rate
     {
         get;
@@ -44,7 +47,7 @@ public sealed record TrainingOptions
     public double Clip { get; init => field = Check.Within(value, 0, 1e9, "clip", "the longest gradient, or 0"); } = 1;
 
     /// <summary>
-    /// Sequences a step; null for as many as make about 512 bytes: on small budgets many small steps learn more than few large ones
+    /// Sequences a step; null for as many as make about 512 tokens: on small budgets many small steps learn more than few large ones
     /// (docs/measurements.md).
     /// </summary>
     public int? BatchSize
@@ -55,15 +58,15 @@ public sealed record TrainingOptions
 
     /// <summary>
     /// Sequences at a time, gradients added up: less memory, more of it in the caches. Divides the batch; 0 for as many as make about 256
-    /// bytes, which measured fastest.
+    /// tokens, which measured fastest.
     /// </summary>
     public int MicroBatch { get; init => field = Check.Within(value, 0, 1 << 20, "micro-batch", "the sequences at a time, or 0"); }
 
-    /// <summary>Bytes of a sequence; null for the model's own (<see cref="ModelConfig.Context"/>).</summary>
+    /// <summary>Tokens of a sequence; null for the model's own (<see cref="ModelConfig.Context"/>).</summary>
     public int? Context
     {
         get;
-        init => field = value is { } context ? Check.Within(context, 1, 1 << 24, "context", "the bytes of a sequence") : null;
+        init => field = value is { } context ? Check.Within(context, 1, 1 << 24, "context", "the tokens of a sequence") : null;
     }
 
     /// <summary>What matrix products multiply: the device's choice, which a run keeps.</summary>
@@ -82,24 +85,29 @@ public sealed record TrainingOptions
         init => field = value >= 2 ? value : throw new InputException($"evaluation-bytes {value} are too few; give at least 2, such as 100000");
     } = 100_000;
 
-    /// <summary>The options in force for a model: what was left to it filled in.</summary>
+    /// <summary>The options in force for a model, which perhaps <paramref name="hasLearned"/> before: what was left to it filled in.</summary>
     /// <exception cref="InputException">They do not fit together.</exception>
-    internal TrainingOptions For(ModelConfig model)
+    internal TrainingOptions For(ModelConfig model, bool hasLearned = false)
     {
-        int context = Context ?? model.Context, batch = BatchSize ?? Math.Max(1, StepBytes / context), micro = MicroBatch;
+        int context = Context ?? model.Context, batch = BatchSize ?? Math.Max(1, StepTokens / context), micro = MicroBatch;
         if (micro == 0)
         {
-            micro = Math.Clamp(MicroBytes / context, 1, batch);
+            micro = Math.Clamp(MicroTokens / context, 1, batch);
             while (batch % micro != 0)
             {
                 micro--;
             }
         }
 
-        return batch % micro == 0 ? this with { Rate = Rate ?? BlockTable.DefaultRate(model), Context = context, BatchSize = batch, MicroBatch = micro }
+        return batch % micro == 0 ? this with { Rate = Rate ?? DefaultRate(model, hasLearned), Context = context, BatchSize = batch, MicroBatch = micro }
             : throw new InputException($"a micro-batch of {micro} does not divide the batch of {batch}");
     }
 
+    /// <summary>The peak learning rate where none is given. A model that <paramref name="hasLearned"/> before keeps more of that at a lower one.</summary>
+    public static double DefaultRate(ModelConfig model, bool hasLearned) =>
+        hasLearned ? Math.Round(LearnedPart * BlockTable.DefaultRate(model), 7) : BlockTable.DefaultRate(model);
+
+    private const double LearnedPart = 0.1;
     private const string PrecisionKey = "precision";
     private static readonly string[] Names = ["cosine", "wsd", "wsd-sqrt", "constant"]; // in the order of ScheduleKind
 

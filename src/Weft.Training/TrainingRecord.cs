@@ -8,7 +8,7 @@ namespace Weft.Training;
 internal sealed record TrainingRecord
 {
     public const string FileName = "training.json";
-    private const string VersionKey = "weft_run";
+    private const string VersionKey = "weft_run", StartKey = "start", BytesKey = "bytes";
     private const int Version = 1;
     private const long MaxBytes = 16 << 20;
 
@@ -19,6 +19,8 @@ internal sealed record TrainingRecord
 
     public required string CorpusName { get; init; }
 
+    public StartingPoint? Start { get; init; }
+
     public required TrainingOptions Options { get; init; }
 
     public required long Steps { get; init; }
@@ -26,6 +28,8 @@ internal sealed record TrainingRecord
     public required long TotalSteps { get; init; }
 
     public required BatchPosition Position { get; init; }
+
+    public required long Bytes { get; init; }
 
     public required long Flops { get; init; }
 
@@ -45,6 +49,14 @@ internal sealed record TrainingRecord
             json.WriteString("model", Model);
             json.WriteString("corpus", Corpus);
             json.WriteString("corpus_name", CorpusName);
+            if (Start is { } start)
+            {
+                json.WriteStartObject(StartKey);
+                json.WriteString("name", start.Name);
+                json.WriteString("fingerprint", start.Fingerprint);
+                json.WriteEndObject();
+            }
+
             json.WritePropertyName("options");
             Options.WriteTo(json);
             json.WriteNumber("step", Steps);
@@ -52,6 +64,7 @@ internal sealed record TrainingRecord
             json.WriteNumber("data_seed", Position.Seed);
             json.WriteNumber("data_epoch", Position.Epoch);
             json.WriteNumber("data_index", Position.Index);
+            json.WriteNumber(BytesKey, Bytes);
             json.WriteNumber("flops", Flops);
             json.WriteNumber("seconds", Seconds);
             json.WriteNumber("first_seconds", FirstSeconds);
@@ -103,16 +116,22 @@ internal sealed record TrainingRecord
             throw new InputException($"it is a run of format {version}; this Weft resumes format {Version}");
         }
 
+        TrainingOptions options = TrainingOptions.Read(json.GetProperty("options"));
+        long steps = json.GetProperty("step").GetInt64();
         var record = new TrainingRecord
         {
             Model = json.GetProperty("model").GetString()!,
             Corpus = json.GetProperty("corpus").GetString()!,
             CorpusName = json.GetProperty("corpus_name").GetString()!,
-            Options = TrainingOptions.Read(json.GetProperty("options")),
-            Steps = json.GetProperty("step").GetInt64(),
+            Start = json.TryGetProperty(StartKey, out JsonElement start)
+                ? new StartingPoint(start.GetProperty("name").GetString()!, start.GetProperty("fingerprint").GetString()!) : null,
+            Options = options,
+            Steps = steps,
             TotalSteps = json.GetProperty("steps").GetInt64(),
             Position = new BatchPosition(
                 json.GetProperty("data_seed").GetUInt64(), json.GetProperty("data_epoch").GetInt64(), json.GetProperty("data_index").GetInt64()),
+            // Absent in a run from before there were tokenizers: a token was a byte.
+            Bytes = json.TryGetProperty(BytesKey, out JsonElement bytes) ? bytes.GetInt64() : steps * options.BatchSize!.Value * options.Context!.Value,
             Flops = json.GetProperty("flops").GetInt64(),
             Seconds = json.GetProperty("seconds").GetDouble(),
             FirstSeconds = json.GetProperty("first_seconds").GetDouble(),

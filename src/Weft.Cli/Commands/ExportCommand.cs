@@ -21,7 +21,7 @@ internal sealed class ExportCommand : WeftCommand
 
     public override IReadOnlyList<string> Notes =>
     [
-        "An imported model keeps its family; any other must be one that a family describes: (attention swiglu)*6, mamba*6, mamba2*6.",
+        "An imported model keeps its family; any other must be what a family describes: (attention swiglu)*6, mamba*6, mamba2*6.",
         "A model of bytes gets a tokenizer whose tokens are the bytes.",
     ];
 

@@ -15,11 +15,11 @@ internal sealed class GenerateCommand : WeftCommand
 {
     private static readonly GenerationOptions Defaults = new();
 
-    private readonly Argument<string> run = new("RUN") { Description = "the folder of a trained model" };
+    private readonly Argument<string> run = new("RUN") { Description = "the folder of a trained model, or of one from Hugging Face" };
     private readonly Option<string?> prompt = Settings.Text("--prompt", "TEXT", "the text to go on from; - or a pipe: standard input, of any length");
-    private readonly Option<int?> tokens = Settings.Whole("--tokens", "N", $"bytes to generate (default {Defaults.Tokens})", 0);
-    private readonly Option<double?> temperature = Settings.Real("--temperature", "T", $"0 takes the likeliest byte always, 1 what the model believes (default {Defaults.Temperature})", 0, 100);
-    private readonly Option<double?> topP = Settings.Real("--top-p", "P", $"draw among the likeliest bytes of this total probability (default {Defaults.TopP})", 0, 1);
+    private readonly Option<int?> tokens = Settings.Whole("--tokens", "N", $"tokens to generate, bytes where the model has no tokenizer (default {Defaults.Tokens})", 0);
+    private readonly Option<double?> temperature = Settings.Real("--temperature", "T", $"0 takes the likeliest token always, 1 what the model believes (default {Defaults.Temperature})", 0, 100);
+    private readonly Option<double?> topP = Settings.Real("--top-p", "P", $"draw among the likeliest tokens of this total probability (default {Defaults.TopP})", 0, 1);
     private readonly Option<int?> seed = Settings.Seed("of the draw; the same seed gives the same text");
     private readonly Option<string?> state = Settings.Text("--state", "FILE", "start from a saved state rather than from nothing");
     private readonly Option<string?> saveState = Settings.Text("--save-state", "FILE", "save the state afterwards, prompt and generated text included");
@@ -61,7 +61,7 @@ internal sealed class GenerateCommand : WeftCommand
             model.Quantize(format);
         }
         SequenceState? state = given.GetValue(this.state) is string file ? LoadState(file, model) : null;
-        using Generator generator = new(model, state);
+        using TextGenerator generator = new(model, state);
         if (given.GetValue(profile))
         {
             Profiled(generator, () => Read(prompt, generator), () => Write(generator, options));
@@ -78,22 +78,22 @@ internal sealed class GenerateCommand : WeftCommand
         return 0;
     }
 
-    private void Profiled(Generator generator, Action read, Action write)
+    private void Profiled(TextGenerator generator, Action read, Action write)
     {
         Device device = generator.State.Model.Device;
         IReadOnlyList<Ceiling> ceilings = device.MeasureCeilings();
-        (Breakdown reading, long readBytes) = Measure(read);
+        (Breakdown reading, long readTokens) = Measure(read);
         (Breakdown writing, long written) = Measure(write);
         Terminal.Error.WriteLine($"ceilings: {ProfileTable.Describe(ceilings)}");
         IAnsiConsole console = Terminal.Plain(Terminal.Error);
-        ProfileTable.Write(console, $"reading {Human.Bytes(readBytes)}, {Human.Count(readBytes / reading.Seconds)} bytes/s", reading, ceilings);
+        ProfileTable.Write(console, $"reading {Human.Count(readTokens)} tokens, {Human.Count(readTokens / reading.Seconds)} tokens/s", reading, ceilings);
         if (written > 0)
         {
-            ProfileTable.Write(console, $"a byte generated, mean of {written}, {Human.Count(written / writing.Seconds)} bytes/s", writing with { Times = written }, ceilings);
+            ProfileTable.Write(console, $"a token generated, mean of {written}, {Human.Count(written / writing.Seconds)} tokens/s", writing with { Times = written }, ceilings);
         }
         Terminal.Error.WriteLine(ProfileTable.Note);
 
-        (Breakdown Breakdown, long Bytes) Measure(Action action)
+        (Breakdown Breakdown, long Tokens) Measure(Action action)
         {
             long position = generator.State.Position, start = Stopwatch.GetTimestamp();
             DeviceProfile profile = new();
@@ -118,31 +118,44 @@ internal sealed class GenerateCommand : WeftCommand
         return state.Batch == 1 ? state : throw new InputException($"{AtomicFile.Quote(file)} holds the state of {state.Batch} sequences; generation continues one");
     }
 
-    private void Read(Stream prompt, Generator generator)
+    private void Read(Stream prompt, TextGenerator generator)
     {
         byte[] buffer = new byte[1 << 14];
+        using MemoryStream whole = new();
         bool isEmpty = true;
         for (int count; (count = prompt.Read(buffer)) > 0; isEmpty = false)
         {
             Terminal.Cancel.ThrowIfCancellationRequested();
-            generator.Read(buffer.AsSpan(0, count));
+            if (generator.ReadsPieces)
+            {
+                generator.Read(buffer.AsSpan(0, count));
+            }
+            else
+            {
+                whole.Write(buffer, 0, count);
+            }
         }
         if (isEmpty)
         {
             throw new InputException("the prompt from standard input is empty; give at least one byte to go on from");
         }
+        if (!generator.ReadsPieces)
+        {
+            generator.Read(whole.GetBuffer().AsSpan(0, (int)whole.Length));
+        }
     }
 
-    private void Write(Generator generator, GenerationOptions options)
+    private void Write(TextGenerator generator, GenerationOptions options)
     {
         Sampler sampler = new(options);
         using (Utf8TextWriter text = new(Terminal.IsTerminal ? new PrintableWriter(Terminal.Out) : Terminal.Out))
         {
-            for (long i = 0; i < options.Tokens; i++)
+            for (long i = 0; i < options.Tokens && !generator.IsAtEnd; i++)
             {
                 Terminal.Cancel.ThrowIfCancellationRequested();
                 text.Write(generator.Next(sampler));
             }
+            text.Write(generator.Finish());
         }
         if (Terminal.IsTerminal)
         {

@@ -17,8 +17,12 @@ internal sealed class RunProgress(TrainingRun run)
         bool isDue = pace.IsDue(step.BitsPerByte);
         if (run.History.Count > measured)
         {
+            // A run that goes on from a model has one measurement from before its first step.
+            string start = measured == 0 && run.Start is not null ? $"{run.History[0].BitsPerByte:0.000} bits/byte held out before the first step" : "";
             measured = run.History.Count;
-            return Now($"{run.History[^1].BitsPerByte:0.000} bits/byte held out after {Human.Bytes(run.History[^1].Bytes)}");
+            EvaluationPoint last = run.History[^1];
+            string now = last.Step > 0 ? $"{last.BitsPerByte:0.000} bits/byte held out after {Human.Bytes(last.Bytes)}" : "";
+            return Now(start + (start.Length > 0 && now.Length > 0 ? ", " : "") + now);
         }
         return isDue ? Now() : null;
     }
@@ -39,7 +43,7 @@ internal sealed class RunProgress(TrainingRun run)
             Step: trainer.Steps,
             Steps: trainer.TotalSteps,
             Loss: pace.Loss,
-            TokensPerSecond: isKnown ? done * trainer.BytesPerStep / seconds : 0,
+            TokensPerSecond: isKnown ? done * trainer.TokensPerStep / seconds : 0,
             Remaining: isKnown ? TimeSpan.FromSeconds(Math.Min((trainer.TotalSteps - trainer.Steps) * seconds / done, 1e9)) : null,
             Note: note);
     }

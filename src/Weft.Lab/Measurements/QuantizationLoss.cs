@@ -23,6 +23,7 @@ public static class QuantizationLoss
     public static IEnumerable<WeightForm> Measure(string folder, Corpus corpus, CancellationToken cancel = default)
     {
         using Device device = Device.Open();
+        TokenSource source = TokenSource.Of(folder, corpus, cancel: cancel);
         foreach (WeightFormat format in Enum.GetValues<WeightFormat>())
         {
             cancel.ThrowIfCancellationRequested();
@@ -32,7 +33,7 @@ public static class QuantizationLoss
                 model.Quantize(format);
             }
 
-            yield return new WeightForm(format.Word(), model.WeightBytes, Evaluation.HeldOut(model, corpus, atMost: Sample).BitsPerByte);
+            yield return new WeightForm(format.Word(), model.WeightBytes, Evaluation.HeldOut(model, source, atMost: Sample).BitsPerByte);
         }
     }
 }

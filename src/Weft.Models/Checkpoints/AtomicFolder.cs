@@ -75,6 +75,10 @@ public sealed class AtomicFolder : IDisposable
         return File.Exists(ready) ? ready : System.IO.Path.Combine(folder, name);
     }
 
+    /// <summary>Whether the folder's valid version has that file. It is looked for where it moves to last, so that it cannot slip past.</summary>
+    internal static bool Has(string folder, string name) =>
+        File.Exists(System.IO.Path.Combine(folder, Ready, name)) || File.Exists(System.IO.Path.Combine(folder, name));
+
     /// <summary>Reads a file of the folder's valid version; once more if a publication moved it away in the same moment.</summary>
     internal static T Read<T>(string folder, string name, Func<string, T> read)
     {

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Weft.Models.Checkpoints.HuggingFace;
+using Weft.Models.Tokenizers;
 using Weft.Tensors;
 
 namespace Weft.Models.Checkpoints;
@@ -78,17 +79,24 @@ public static class ModelFolder
         folder.Publish(writing =>
         {
             published.Write(model, writing);
-            CopyTokenizer(from, writing);
+            if (model.ReadsBytes)
+            {
+                using FileStream bytes = File.Create(Path.Combine(writing, TokenizerFile));
+                Tokenizer.WriteBytes(bytes);
+            }
+            else
+            {
+                CopyTokenizer(from, writing);
+            }
         });
         return published.Family;
     }
 
     private static void CopyTokenizer(string from, string to)
     {
-        string file = AtomicFolder.PathOf(from, TokenizerFile);
-        if (File.Exists(file))
+        if (HasTokenizer(from))
         {
-            File.Copy(file, Path.Combine(to, TokenizerFile));
+            File.Copy(AtomicFolder.PathOf(from, TokenizerFile), Path.Combine(to, TokenizerFile));
         }
     }
 
@@ -109,8 +117,23 @@ public static class ModelFolder
     {
         (ModelConfig config, Func<LanguageModel, WeightFile, WeightMap> map, _) = Describe(path);
         using WeightFile weights = OpenWeights(path);
-        return WeightLoader.Load(Path.Combine(path, ConfigFile), config, model => map(model, weights), weights, device, learned);
+        LanguageModel model = WeightLoader.Load(Path.Combine(path, ConfigFile), config, m => map(m, weights), weights, device, learned);
+        if (IsHuggingFace(path) || HasTokenizer(path))
+        {
+            model.SetTokenizer(() => TokenizerOf(path)!);
+        }
+
+        return model;
     }
+
+    /// <summary>Whether a folder holds a tokenizer.</summary>
+    public static bool HasTokenizer(string path) => File.Exists(AtomicFolder.PathOf(path, TokenizerFile));
+
+    /// <summary>The tokenizer of a model's folder; null for one in Weft's own format that has none, whose tokens are bytes.</summary>
+    /// <exception cref="InputException">It cannot be read, or a published checkpoint has none.</exception>
+    public static Tokenizer? TokenizerOf(string path) => HasTokenizer(path) ? AtomicFolder.Read(path, TokenizerFile, Tokenizer.Load)
+        : !IsHuggingFace(path) ? null
+        : throw new InputException($"{AtomicFile.Quote(path)} has no {TokenizerFile}, without which text cannot be made tokens of; it is published beside the weights");
 
     /// <summary>The model that a folder's configuration describes, and which of its files' tensors make it.</summary>
     internal static (ModelConfig Config, Func<LanguageModel, WeightFile, WeightMap> Map, HuggingFaceFolder? Published) Describe(string path)

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Weft.Tensors;
@@ -45,9 +46,27 @@ public sealed class SafetensorsWriter : IDisposable
         SkipComplete();
     }
 
-    /// <summary>Appends elements of the current tensor, which must be of that name and of type F32.</summary>
+    /// <summary>
+    /// Appends elements of the current tensor, which must be of that name and of type F32, BF16 or F16; the latter two get them rounded to
+    /// nearest, ties to even.
+    /// </summary>
     /// <exception cref="InputException">The disk is full, or fails.</exception>
-    public void Write(string name, ReadOnlySpan<float> data) => Append(name, SafetensorsType.F32, data);
+    public void Write(string name, ReadOnlySpan<float> data)
+    {
+        SafetensorsType type = current < this.entries.Length ? this.entries[current].Type : SafetensorsType.F32;
+        switch (type)
+        {
+            case SafetensorsType.F16:
+                AppendRounded<Half>(name, type, data, TensorPrimitives.ConvertToHalf);
+                break;
+            case SafetensorsType.BF16:
+                AppendRounded<ushort>(name, type, data, RoundToBFloat16);
+                break;
+            default:
+                Append(name, SafetensorsType.F32, data);
+                break;
+        }
+    }
 
     /// <summary>Appends elements of the current tensor, by their bits, which must be of that name and of type BF16.</summary>
     /// <exception cref="InputException">The disk is full, or fails.</exception>
@@ -84,6 +103,32 @@ public sealed class SafetensorsWriter : IDisposable
 
     /// <summary>Removes the unfinished file, unless it was committed.</summary>
     public void Dispose() => file.Dispose();
+
+    private delegate void Rounding<T>(ReadOnlySpan<float> source, Span<T> destination);
+
+    private void AppendRounded<T>(string name, SafetensorsType type, ReadOnlySpan<float> data, Rounding<T> round) where T : unmanaged
+    {
+        Expect(name, (long)data.Length * Unsafe.SizeOf<T>()); // all of it, before any is written
+        T[] buffer = ArrayPool<T>.Shared.Rent(Math.Min(data.Length, ChunkBytes / Unsafe.SizeOf<T>()));
+        while (!data.IsEmpty)
+        {
+            Span<T> part = buffer.AsSpan(0, Math.Min(data.Length, ChunkBytes / Unsafe.SizeOf<T>()));
+            round(data[..part.Length], part);
+            Append<T>(name, type, part);
+            data = data[part.Length..];
+        }
+        ArrayPool<T>.Shared.Return(buffer);
+    }
+
+    // The upper half of the bits, plus one where the lower half is over its middle, or on it and the upper half odd. A NaN stays one.
+    private static void RoundToBFloat16(ReadOnlySpan<float> source, Span<ushort> destination)
+    {
+        for (int i = 0; i < source.Length; i++)
+        {
+            uint bits = BitConverter.SingleToUInt32Bits(source[i]);
+            destination[i] = float.IsNaN(source[i]) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+        }
+    }
 
     private void Append<T>(string name, SafetensorsType type, ReadOnlySpan<T> data) where T : unmanaged
     {

@@ -17,16 +17,40 @@ public abstract class WeightFile : IDisposable
     // A buffer of this size stays in the second-level cache between the read and the conversion.
     private const int ChunkBytes = 1 << 18;
 
-    /// <summary>Opens the weights of a model's folder: <c>model.safetensors</c>.</summary>
+    // The first of these that a folder has holds its weights; transformers looks for them in the same order.
+    private static readonly (string File, Func<string, WeightFile>? Whole, Func<string, WeightFile>? Shard)[] Kinds =
+    [
+        (ModelFolder.WeightsFile, SafetensorsFile.Open, null),
+        (ModelFolder.WeightsFile + ".index.json", null, SafetensorsFile.Open),
+        ("pytorch_model.bin", PickleFile.Open, null),
+        ("pytorch_model.bin.index.json", null, PickleFile.Open),
+    ];
+
+    /// <summary>
+    /// Opens the weights of a model's folder: <c>model.safetensors</c>, or else the shards of <c>model.safetensors.index.json</c>, or else
+    /// <c>pytorch_model.bin</c>, or else the shards of <c>pytorch_model.bin.index.json</c>.
+    /// </summary>
     /// <exception cref="InputException">There are none, or they are not valid.</exception>
     public static WeightFile Open(string folder)
     {
         ArgumentNullException.ThrowIfNull(folder);
-        return AtomicFolder.Read<WeightFile>(folder, ModelFolder.WeightsFile, SafetensorsFile.Open);
+        foreach ((string name, Func<string, WeightFile>? whole, Func<string, WeightFile>? shard) in Kinds)
+        {
+            if (AtomicFolder.Has(folder, name))
+            {
+                return AtomicFolder.Read(folder, name, whole ?? (index => ShardedFile.Open(index, file => AtomicFolder.Read(folder, file, shard!))));
+            }
+        }
+        string problem = Directory.Exists(folder) ? $"it has none of {string.Join(", ", Kinds.Select(k => k.File))}"
+            : File.Exists(folder) ? "it is a file; give its folder" : "no such folder";
+        throw new InputException($"cannot read the weights of {AtomicFile.Quote(folder)}: {problem}");
     }
 
     /// <summary>The tensors' names, in the file's order.</summary>
     public abstract IEnumerable<string> Names { get; }
+
+    /// <summary>The bytes that the tensors' data take on disk, which bounds what any of them can claim to hold; data that tensors share count once.</summary>
+    public abstract long ByteCount { get; }
 
     /// <summary>Whether there is a tensor of that name.</summary>
     public abstract bool Contains(string name);

@@ -60,7 +60,7 @@ public sealed class GenerationTests : IDisposable
             generator.Read("abc"u8);
             foreach (byte b in generated)
             {
-                generator.Read([b]);
+                generator.Read(new ReadOnlySpan<byte>(in b));
             }
         }
 

@@ -144,8 +144,8 @@ public sealed class CorpusTests : IDisposable
     public void ReadingAllocatesNothing()
     {
         using Corpus corpus = Corpus.Open([_folder.Write("a", new byte[5_000]), _folder.Write("b", new byte[5_000])]);
-        ByteBatches batches = new(corpus, batch: 4, context: 64, seed: 1);
-        byte[] into = new byte[batches.BytesPerBatch];
+        TokenBatches batches = new(corpus, batch: 4, context: 64, seed: 1);
+        int[] into = new int[batches.TokensPerBatch];
         Assert.Equal(0, Allocations.Least(() =>
         {
             for (int i = 0; i < 200; i++) // several epochs

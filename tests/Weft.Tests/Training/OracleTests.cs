@@ -18,16 +18,17 @@ public class OracleTests
     public void ThirtyStepsFollowTheReference(string family)
     {
         using var device = new CpuDevice(2);
+        HuggingFaceFolder folder = HuggingFaceFolder.Open(FixtureFiles.At("hf", family));
         LanguageModel model = ModelFolder.Load(FixtureFiles.At("hf", family), device, learned: true);
         using SafetensorsFile expected = SafetensorsFile.Open(FixtureFiles.At("train", $"{family}.safetensors"));
-        WeightMap map = HuggingFaceFolder.Open(FixtureFiles.At("hf", family)).Map(key => expected.ShapeOf("final." + key));
+        WeightMap map = folder.Map(key => expected.ShapeOf("final." + key));
         long[] shape = expected.Info("batches").Shape;
         var tokens = new long[expected.Info("batches").Count];
         expected.ReadInt64("batches", tokens);
-        byte[] batches = Array.ConvertAll(tokens, t => (byte)t);
+        int[] batches = Array.ConvertAll(tokens, t => (int)t);
         float[] rates = Floats("lr"), losses = Floats("losses"), norms = Floats("grad_norms");
 
-        string[] decayed = [.. model.Parameters().Where(p => p.Decay).SelectMany(p => map.Of(p).Parts.Select(part => part.Key)).Order(StringComparer.Ordinal)];
+        string[] decayed = [.. model.Parameters().Where(p => p.Decay).SelectMany(p => map.Of(p).Parts.Select(part => part.Key)).Distinct().Order(StringComparer.Ordinal)];
         Assert.Equal(JsonSerializer.Deserialize<string[]>(expected.Metadata["decayed"])!.Order(StringComparer.Ordinal), decayed);
 
         var options = new TrainingOptions

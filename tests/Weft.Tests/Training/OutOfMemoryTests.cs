@@ -26,7 +26,7 @@ public class OutOfMemoryTests
         using var device = new CpuDevice(1) { MemoryLimit = Limit };
         LanguageModel model = TinyModels.Create(device, "swiglu[hidden=24]", context: context);
         using var learner = new Learner(model, TrainerTests.Options().For(model.Config) with { BatchSize = 1, MicroBatch = 1 });
-        Refused.With(() => learner.Backward(new byte[context + 1]),
+        Refused.With(() => learner.Backward(new int[context + 1]),
             "there is not enough memory for the activations of a step (1 x 2097152 tokens): it takes 134.2 MB, and 100.0 MB are free; a smaller context or width would need less");
     }
 

@@ -68,7 +68,7 @@ public sealed class TrainerTests : IDisposable
         LanguageModel model = TinyModels.Create(device, "swiglu[hidden=24]");
         TrainingOptions options = Options() with { Clip = 0.01, Decay = 0.3, BatchSize = 2, Context = 16, Epsilon = 1e-6 };
         using var learner = new Learner(model, options.For(model.Config));
-        byte[] windows = [.. Enumerable.Range(0, 2 * 17).Select(i => (byte)(i * 5))];
+        int[] windows = [.. Enumerable.Range(0, 2 * 17).Select(i => i * 5 % 256)];
         Parameter[] parameters = [.. model.Parameters()];
         double[][] w = [.. parameters.Select(p => Array.ConvertAll(p.Tensor.ToArray(), x => (double)x))];
         double[][] m = [.. w.Select(x => new double[x.Length])], v = [.. w.Select(x => new double[x.Length])];

@@ -28,7 +28,16 @@ public sealed class HfConfig
     internal JsonElement Json => root;
 
     /// <summary>The content as an indented file's bytes.</summary>
-    internal byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(root, new JsonSerializerOptions { WriteIndented = true, NewLine = "\n" });
+    internal byte[] ToJson()
+    {
+        using var bytes = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(bytes, new JsonWriterOptions { Indented = true, NewLine = "\n" }))
+        {
+            root.WriteTo(writer);
+        }
+
+        return bytes.ToArray();
+    }
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="InputException">It cannot be read, or holds no JSON object.</exception>
@@ -55,7 +64,7 @@ public sealed class HfConfig
     {
         try
         {
-            JsonElement json = JsonSerializer.Deserialize<JsonElement>(QuoteNumbersThatAreNone(utf8), new JsonSerializerOptions { MaxDepth = MaxDepth });
+            JsonElement json = JsonElement.Parse(QuoteNumbersThatAreNone(utf8), new JsonDocumentOptions { MaxDepth = MaxDepth });
             return json.ValueKind == JsonValueKind.Object ? new HfConfig(path, "", json) : throw WeightFile.Bad(path, "it holds no object");
         }
         catch (JsonException e)

@@ -1,4 +1,4 @@
-using System.Text.Json;
+using System.Text;
 using System.Text.Json.Nodes;
 using Weft.Tensors;
 
@@ -72,7 +72,7 @@ public sealed class HuggingFaceFolder
                 json["architectures"] = new JsonArray(family.Architecture);
                 json["vocab_size"] = model.Config.Vocabulary;
                 json["tie_word_embeddings"] = model.Config.TieEmbeddings;
-                HfConfig config = HfConfig.Read(JsonSerializer.SerializeToUtf8Bytes(json), Path.Combine(path, ModelFolder.ConfigFile));
+                HfConfig config = HfConfig.Read(Encoding.UTF8.GetBytes(json.ToJsonString()), Path.Combine(path, ModelFolder.ConfigFile));
                 if (Describes(config, family, model))
                 {
                     return new HuggingFaceFolder(path, config);

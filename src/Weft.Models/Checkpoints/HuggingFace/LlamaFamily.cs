@@ -78,7 +78,7 @@ internal class LlamaFamily : Family
     /// <summary>Attention's maps, with or without biases.</summary>
     internal static void MapAttention(HfConfig c, BlockSpec block, WeightMap map, string ours, string theirs)
     {
-        int heads = c.Int("num_attention_heads"), headDim = HeadDim(c), keys = c.Int("num_key_value_heads", heads) * headDim;
+        (int heads, int keyHeads, int headDim) = Models.Attention.ReadHeads(new BlockOptions(block, 0), c.Int("hidden_size"));
         map[ours + "qkv_proj.weight"] = Stack("weight");
         map[ours + "out_proj.weight"] = theirs + "o_proj.weight";
         if (block.Find("bias") is "true")
@@ -98,7 +98,7 @@ internal class LlamaFamily : Family
         }
 
         WeightSource Stack(string what) => WeightSource.Stack(
-            WeightSource.Of($"{theirs}q_proj.{what}", heads * headDim), WeightSource.Of($"{theirs}k_proj.{what}", keys), WeightSource.Of($"{theirs}v_proj.{what}", keys));
+            WeightSource.Of($"{theirs}q_proj.{what}", heads * headDim), WeightSource.Of($"{theirs}k_proj.{what}", keyHeads * headDim), WeightSource.Of($"{theirs}v_proj.{what}", keyHeads * headDim));
     }
 
     /// <summary>The gated MLP's maps, with or without biases.</summary>

@@ -3,7 +3,7 @@ using Weft.Training;
 
 namespace Weft.Tests.Training;
 
-public class ByteBatchesTests
+public class TokenBatchesTests
 {
     // A corpus that says of every byte where it stands: windows are recognised by their first four bytes.
     private static Corpus Numbered(int words)
@@ -57,11 +57,11 @@ public class ByteBatchesTests
     {
         using Corpus corpus = Numbered(5_000);
         const int Context = 16;
-        ByteBatches batches = new(corpus, batch: 1, Context, seed: 9);
+        TokenBatches batches = new(corpus, batch: 1, Context, seed: 9);
         HashSet<long> starts = [];
         HashSet<string> orders = [];
-        byte[] window = new byte[Context + 1];
-        byte[] expected = new byte[Context + 1];
+        int[] window = new int[Context + 1];
+        int[] expected = new int[Context + 1];
         for (int epoch = 0; epoch < 20; epoch++)
         {
             List<long> offsets = [];
@@ -93,26 +93,26 @@ public class ByteBatchesTests
         Assert.Equal(1_500, corpus.TrainLength);
         foreach (int context in new[] { 1, 7, 700, 1_000, 1_498, 1_499 })
         {
-            ByteBatches batches = new(corpus, batch: 3, context, seed: 1);
-            byte[] into = new byte[batches.BytesPerBatch];
+            TokenBatches batches = new(corpus, batch: 3, context, seed: 1);
+            int[] into = new int[batches.TokensPerBatch];
             for (int i = 0; i < 1_000; i++)
             {
                 batches.Next(into);
-                Assert.False(into.AsSpan().ContainsAnyExcept((byte)0));
+                Assert.False(into.AsSpan().ContainsAnyExcept(0));
             }
         }
-        Refused.With(() => new ByteBatches(corpus, 1, 1_500, 0), "too short for a context of 1500");
+        Refused.With(() => new TokenBatches(corpus, 1, 1_500, 0), "too short for a context of 1500");
     }
 
     [Fact]
     public void TheOrderFollowsFromTheSeedAndContinuesFromAnyPosition()
     {
         using Corpus corpus = Numbered(3_000);
-        ByteBatches one = new(corpus, batch: 5, context: 32, seed: 1);
-        ByteBatches same = new(corpus, batch: 5, context: 32, seed: 1);
-        ByteBatches other = new(corpus, batch: 5, context: 32, seed: 2);
-        byte[] a = new byte[one.BytesPerBatch];
-        byte[] b = new byte[one.BytesPerBatch];
+        TokenBatches one = new(corpus, batch: 5, context: 32, seed: 1);
+        TokenBatches same = new(corpus, batch: 5, context: 32, seed: 1);
+        TokenBatches other = new(corpus, batch: 5, context: 32, seed: 2);
+        int[] a = new int[one.TokensPerBatch];
+        int[] b = new int[one.TokensPerBatch];
         bool differs = false;
         for (int i = 0; i < 150; i++) // across epochs
         {
@@ -120,7 +120,7 @@ public class ByteBatchesTests
             one.Next(a);
             same.Next(b);
             Assert.Equal(a, b);
-            ByteBatches resumed = new(corpus, batch: 5, context: 32, seed: 77) { Position = position };
+            TokenBatches resumed = new(corpus, batch: 5, context: 32, seed: 77) { Position = position };
             resumed.Next(b);
             Assert.Equal(a, b);
             Assert.Equal(one.Position, resumed.Position);
@@ -135,20 +135,20 @@ public class ByteBatchesTests
     public void RefusesPositionsOfAnotherCorpus()
     {
         using Corpus corpus = Numbered(3_000);
-        ByteBatches batches = new(corpus, batch: 1, context: 32, seed: 1);
+        TokenBatches batches = new(corpus, batch: 1, context: 32, seed: 1);
         BatchPosition before = batches.Position;
         Refused.With(() => batches.Position = new BatchPosition(1, 0, 1_000_000), "past its epoch's end");
         Refused.With(() => batches.Position = new BatchPosition(1, -1, 0), "negative");
         Assert.Equal(before, batches.Position);
-        Assert.Throws<ArgumentException>(() => batches.Next(new byte[32]));
+        Assert.Throws<ArgumentException>(() => batches.Next(new int[32]));
     }
 
-    private static long Find(Corpus corpus, byte[] window, byte[] expected)
+    private static long Find(Corpus corpus, int[] window, int[] expected)
     {
         // The window covers a whole word at one of four alignments: the one at which the corpus agrees.
         for (int shift = 0; shift < 4; shift++)
         {
-            long offset = (4L * BinaryPrimitives.ReadInt32BigEndian(window.AsSpan(shift))) - shift;
+            long offset = (4L * BinaryPrimitives.ReadInt32BigEndian([.. window.Skip(shift).Take(4).Select(x => (byte)x)])) - shift;
             if (offset >= 0 && offset <= corpus.TrainLength - window.Length)
             {
                 corpus.Read(offset, expected);
