@@ -19,7 +19,7 @@ public sealed class LanguageModel : Module
     public LanguageModel(ModelConfig config, Device device, ulong seed)
         : this(config, new Builder(device, new RandomSource(seed), config.Width, config.Blocks.Count)) { }
 
-    /// <summary>The same, without values for the weights, and refused where it takes more than <paramref name="allowance"/> parameters: a checkpoint's follow.</summary>
+    /// <summary>The same, without memory for the weights, and refused where it takes more than <paramref name="allowance"/> parameters: a checkpoint's follow.</summary>
     internal static LanguageModel Blank(ModelConfig config, Device device, long allowance) =>
         new(config, new Builder(device, new RandomSource(0), config.Width, config.Blocks.Count) { Allowance = allowance, Blank = true });
 

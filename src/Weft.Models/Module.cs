@@ -77,7 +77,7 @@ public abstract class Module
         }
 
         var use = new MemoryUse($"parameter '{builder.Path}{name}'", "a smaller width, or fewer or smaller blocks,");
-        Tensor tensor = builder.Blank ? builder.Device.Empty(shape, use) : builder.Device.Zeros(shape, use);
+        Tensor tensor = builder.Blank ? builder.Device.Blank(shape, use) : builder.Device.Zeros(shape, use);
         if (!builder.Blank)
         {
             var values = new float[shape.Count];

@@ -63,14 +63,13 @@ public abstract partial class Device : IDisposable
     /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>
     public Tensor Zeros(Shape shape, MemoryUse use = default)
     {
-        Tensor tensor = Empty(shape, use);
+        Tensor tensor = Tensor.Own(this, shape, new DeviceMemory(this, shape.Count, use, shape));
         Fill(tensor, 0);
         return tensor;
     }
 
-    /// <summary>A tensor that owns its memory, its content undefined until it is <see cref="Tensor.Set"/>.</summary>
-    /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>
-    public Tensor Empty(Shape shape, MemoryUse use = default) => Tensor.Own(this, shape, new DeviceMemory(this, shape.Count, use, shape));
+    /// <summary>A tensor without memory, for a weight whose form is known later; until <see cref="Tensor.HoldAs"/> it has a shape and nothing else.</summary>
+    public Tensor Blank(Shape shape, MemoryUse use = default) => Tensor.Blank(this, shape, use);
 
     /// <summary>A tensor that owns its memory, filled with zeros, in any form: other than in float32 it is a matrix [outputs, inputs], to be set by rows where it is in bfloat16.</summary>
     /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>

@@ -9,6 +9,8 @@ public sealed class Tensor : IDisposable
 {
     private DeviceMemory? owned;
     private Tensor? grad;
+    private bool isBlank; // no memory yet, and what it is for
+    private MemoryUse blankUse;
     private long heldBytes;
     private readonly List<(int Start, int End)> written = []; // columns of the gradient that views have written; none: all of it is there
     private Tensor? viewed; // the tensor whose memory a view shares; it is never itself a view
@@ -70,6 +72,13 @@ public sealed class Tensor : IDisposable
 
     /// <summary>The bytes of the elements.</summary>
     public long Bytes => Format == WeightFormat.Float32 ? Shape.Count * sizeof(float) : heldBytes;
+
+    internal static Tensor Blank(Device device, Shape shape, MemoryUse use)
+    {
+        var tensor = new Tensor { isBlank = true, blankUse = use };
+        tensor.Bind(device, null, shape, shape.Columns, 0, null);
+        return tensor;
+    }
 
     internal static Tensor Own(Device device, Shape shape, DeviceMemory memory)
     {
@@ -288,24 +297,32 @@ public sealed class Tensor : IDisposable
             throw new InvalidOperationException($"a tensor of shape {Shape} in {Format.Word()} does not become float32 again: one in bf16 can");
         }
 
-        Tensor values = Device.Empty(Shape, new MemoryUse("a weight in float32", "weights in bf16"));
+        Tensor values = Device.Zeros(Shape, new MemoryUse("a weight in float32", "weights in bf16"));
         Device.Dequantize(this, values);
         Dispose();
         (owned, DeviceCopy, Address, RequiresGrad, Format, heldBytes) = (values.owned, null, values.Address, true, WeightFormat.Float32, 0);
         Changed();
     }
 
-    /// <summary>Gives up a float32 matrix that owns its memory for zeros of the same shape in bfloat16: for a checkpoint's numbers, which follow by rows.</summary>
+    /// <summary>Gives a tensor without memory (<see cref="Device.Blank"/>) memory in a form: float32, content undefined, or a matrix in another.</summary>
+    /// <exception cref="InputException">There is not enough memory: the message says for what use.</exception>
     public void HoldAs(WeightFormat format)
     {
-        if (owned is null || viewed is not null || Shape.Rank != 2 || Format != WeightFormat.Float32 || format != WeightFormat.BFloat16)
+        if (!isBlank || (format != WeightFormat.Float32 && Shape.Rank != 2))
         {
-            throw new InvalidOperationException($"a tensor of shape {Shape} in {Format.Word()} cannot be held in {format.Word()}: a float32 matrix that owns its memory can, in bf16");
+            throw new InvalidOperationException($"a tensor of shape {Shape}{(isBlank ? "" : " that has memory")} cannot be held in {format.Word()}");
         }
 
-        MemoryUse use = owned.Use;
-        Dispose();
-        Become(format, Device.Hold(Shape, format, use));
+        isBlank = false;
+        if (format == WeightFormat.Float32)
+        {
+            owned = new DeviceMemory(Device, Shape.Count, blankUse, Shape);
+            Address = owned.Address;
+        }
+        else
+        {
+            Become(format, Device.Hold(Shape, format, blankUse));
+        }
     }
 
     private void Become(WeightFormat format, (IDisposable Held, long Bytes) held)

@@ -168,11 +168,7 @@ internal static class WeightLoader
             foreach (Parameter parameter in model.Parameters())
             {
                 bool held = !learned && parameter.IsQuantizable && map.Of(parameter).Parts.All(p => file.Info(p.Key).Type == SafetensorsType.BF16 && p.Scale == 1 && p.Shift == 0 && !p.Transposed);
-                if (held)
-                {
-                    parameter.Tensor.HoldAs(WeightFormat.BFloat16);
-                }
-
+                parameter.Tensor.HoldAs(held ? WeightFormat.BFloat16 : WeightFormat.Float32);
                 foreach ((WeightSource.Part part, int row, int rows, int columns) in map.Pieces(parameter))
                 {
                     if (part.Transposed)
