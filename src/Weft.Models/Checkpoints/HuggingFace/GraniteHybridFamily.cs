@@ -76,7 +76,7 @@ internal sealed class GraniteHybridFamily : Family
         return Spec.Of("attention",
         [
             ("heads", heads), ("kv-heads", c.Int("num_key_value_heads", heads)), ("head-dim", headDim),
-            .. c.Text("position_embedding_type", "none") == "rope" ? Rotary.Options(c, headDim) : [("positions", "none")],
+            .. c.Text("position_embedding_type", "none") == "rope" ? Rotary.Whole(c, headDim) : [("positions", "none")],
             ("scale", scale == 0 ? throw c.Bad("attention_multiplier", "0 is not supported") : scale), ("bias", bias), ("output-bias", bias), ("branch-scale", Branch(c)),
         ]);
     }

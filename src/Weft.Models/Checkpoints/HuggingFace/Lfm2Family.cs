@@ -19,7 +19,7 @@ internal sealed class Lfm2Family : Family
         BlockSpec attention = Spec.Of("attention",
         [
             ("heads", heads), ("kv-heads", c.Int("num_key_value_heads", 8)), ("head-dim", headDim), ("qk-norm", "head"), ("norm-epsilon", c.Real("norm_eps", 1e-5)),
-            .. Rotary.Options(c, headDim, theta: 1e6),
+            .. Rotary.Whole(c, headDim, theta: 1e6),
         ]);
         BlockSpec mlp = Spec.Of("swiglu", ("hidden", Hidden(c)));
         return Base(c, attends.SelectMany<bool, BlockSpec>(a => [a ? attention : conv, mlp]), "norm_eps", tied: true, epsilon: 1e-5);

@@ -47,6 +47,9 @@ internal class LlamaFamily : Family
             ["rope_theta"] = new BlockOptions(attention, 0).Real("rope-theta", 10000, 0, double.MaxValue),
             ["max_position_embeddings"] = Math.Max(2048, model.Context),
             ["hidden_act"] = "silu",
+            ["attention_bias"] = FlagOf(attention, "bias"),
+            ["mlp_bias"] = FlagOf(mlp, "bias"),
+            ["sliding_window"] = NumberOf(attention, "window"),
         };
     }
 
@@ -62,7 +65,7 @@ internal class LlamaFamily : Family
     internal static BlockSpec AttentionOf(HfConfig c, params ReadOnlySpan<(string, object?)> more)
     {
         int heads = c.Int("num_attention_heads"), headDim = HeadDim(c);
-        return Spec.Of("attention", [("heads", heads), ("kv-heads", c.Int("num_key_value_heads", heads)), ("head-dim", headDim), .. Rotary.Options(c, headDim), .. more]);
+        return Spec.Of("attention", [("heads", heads), ("kv-heads", c.Int("num_key_value_heads", heads)), ("head-dim", headDim), .. Rotary.Whole(c, headDim), .. more]);
     }
 
     /// <summary>The gated MLP by the keys that most families have.</summary>

@@ -9,7 +9,7 @@ internal static class Rotary
     /// <exception cref="InputException">A kind of scaling that Weft does not compute.</exception>
     public static (string Name, object? Value)[] Options(HfConfig c, int headDim, double theta = 10000, double part = 1)
     {
-        HfConfig? rope = c.Object("rope_parameters"), scaling = rope ?? c.Object("rope_scaling");
+        HfConfig? rope = c.Object("rope_scaling") ?? c.Object("rope_parameters"); // the older name counts where both are given
         theta = rope?.Real("rope_theta", c.Real("rope_theta", theta)) ?? c.Real("rope_theta", theta);
         part = rope?.Real("partial_rotary_factor", c.Real("partial_rotary_factor", part)) ?? c.Real("partial_rotary_factor", part);
         int rotary = (int)(headDim * part);
@@ -18,7 +18,7 @@ internal static class Rotary
             return [("rope-theta", 0)]; // no column turns
         }
 
-        return [("rope-theta", theta), ("rotary", rotary == headDim ? null : rotary), .. scaling is null ? [] : Scaling(c, scaling)];
+        return [("rope-theta", theta), ("rotary", rotary == headDim ? null : rotary), .. rope is null ? [] : Scaling(c, rope)];
     }
 
     /// <summary>The same where all of a head's columns turn, whatever partial_rotary_factor says.</summary>

@@ -124,7 +124,7 @@ internal sealed class Zamba2Family : Family
         return Spec.Of("shared-transformer",
         [
             ("with-embedding", true), ("to-next", true), ("pre-norm", "none"), ("number", number), ("heads", heads), ("kv-heads", c.Int("num_key_value_heads", heads)), ("head-dim", headDim),
-            .. c.Flag("use_mem_rope", false) ? Rotary.Options(c, headDim) : [("rope-theta", 0)],
+            .. c.Flag("use_mem_rope", false) ? Rotary.Whole(c, headDim) : [("rope-theta", 0)],
             ("hidden", hidden == 0 ? MambaFamily.Times(4, width) : hidden), ("activation", activation), ("bias", LlamaFamily.Set(c.Flag("add_bias_linear", false))),
             ("adapter-rank", rank > 0 ? rank : throw c.Bad("adapter_rank", "a number from 1 on is expected")),
             ("attention-adapters", LlamaFamily.Set(c.Flag("use_shared_attention_adapter", false))), ("norm-epsilon", c.Real("rms_norm_eps", 1e-5)),
