@@ -1,3 +1,4 @@
+using System.Buffers;
 using Weft.Models.Tokenizers;
 using Weft.Tensors;
 
@@ -173,11 +174,24 @@ public sealed class LanguageModel : Module
                 throw new InputException($"a sequence of {position + tokens.Time} tokens is longer than the {Config.Positions} positions that the model has learned");
             }
 
-            Tensor own = Ops.Slice(Ops.Copy(positions, x.Tape!), 0, (int)position, tokens.Time);
-            x = Ops.Add(x, own.Reshape(new Shape(1, tokens.Time, Config.Width)));
+            x = Ops.Add(x, Ops.Embed(positions, Following(position, tokens)));
         }
 
         return embeddingNorm.Forward(x);
+    }
+
+    // The positions of a batch's tokens [1,T], the same for all sequences.
+    private static Tokens Following(long position, Tokens tokens)
+    {
+        int[] numbers = ArrayPool<int>.Shared.Rent(tokens.Time);
+        for (int i = 0; i < tokens.Time; i++)
+        {
+            numbers[i] = (int)position + i;
+        }
+
+        Tokens following = tokens.Tape.Tokens(numbers.AsSpan(0, tokens.Time), 1, tokens.Time);
+        ArrayPool<int>.Shared.Return(numbers);
+        return following;
     }
 
     /// <summary>

@@ -225,7 +225,7 @@ internal sealed class TextRegexParser
             at++;
             return new RegexNode.Assertion(kind);
         }
-        return new RegexNode.Set(EscapedSet(out int c) ?? CharSet.Of(c, ignoreCase));
+        return new RegexNode.Set(EscapedSet(false, out int c) ?? CharSet.Of(c, ignoreCase));
     }
 
     private RegexNode Group()
@@ -360,11 +360,11 @@ internal sealed class TextRegexParser
         {
             return null;
         }
-        return AtEnd ? throw Wrong("it ends with '\\'") : EscapedSet(out c);
+        return AtEnd ? throw Wrong("it ends with '\\'") : EscapedSet(true, out c);
     }
 
     // What follows a backslash: a set of characters, or null and one character.
-    private CharSet? EscapedSet(out int c)
+    private CharSet? EscapedSet(bool inClass, out int c)
     {
         c = pattern[at++];
         switch (c)
@@ -374,7 +374,7 @@ internal sealed class TextRegexParser
             case 'd' or 'D':
                 return CharSet.OfCategories(1u << (int)UnicodeCategory.DecimalDigitNumber, c == 'D');
             case 'w' or 'W':
-                return Word(c == 'W');
+                return Word(c == 'W', inClass);
             case 'h' or 'H':
                 var hex = new CharSet { Negated = c == 'H' };
                 hex.Add('0', '9');
@@ -411,17 +411,22 @@ internal sealed class TextRegexParser
         return set.Sealed();
     }
 
-    /// <summary>The characters of words, as Oniguruma has them.</summary>
-    public static CharSet WordCharacters { get; } = Word(false);
+    /// <summary>The characters of words.</summary>
+    public static CharSet WordCharacters { get; } = Word(false, false);
 
-    private static CharSet Word(bool negated)
+    // Outside of classes Oniguruma counts superscripts and fractions of Latin-1 among the word's characters, within them not.
+    private static CharSet Word(bool negated, bool inClass)
     {
         var set = new CharSet { Negated = negated };
         set.Add(CharSet.OfCategories(CodePoint.Letters | CodePoint.Marks | 1u << (int)UnicodeCategory.DecimalDigitNumber
             | 1u << (int)UnicodeCategory.LetterNumber | 1u << (int)UnicodeCategory.ConnectorPunctuation));
-        foreach ((int from, int to) in new[] { (0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F169), (0x1F170, 0x1F189), (0xB2, 0xB3), (0xB9, 0xB9), (0xBC, 0xBE) })
+        foreach ((int from, int to) in new[] { (0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F169), (0x1F170, 0x1F189) })
         {
             set.Add(from, to);
+        }
+        foreach (int c in inClass ? "" : "²³¹¼½¾")
+        {
+            set.Add(c, c);
         }
         return set.Sealed();
     }

@@ -53,10 +53,10 @@ public class BenchCommandTests
         CommandResult plain = WeftProgram.Run(generate), profiled = WeftProgram.Run([.. generate, "--profile"]);
         Assert.Equal("", plain.Error);
         Assert.Equal((0, plain.Out), (profiled.Code, profiled.Out));
-        Assert.All([.. Rows, "reading 4 B", "a byte generated, mean of 20"], part => Assert.Contains(part, profiled.Error));
+        Assert.All([.. Rows, "reading 4 tokens", "a token generated, mean of 20"], part => Assert.Contains(part, profiled.Error));
         CommandResult read = WeftProgram.Run([.. generate[..4], "--tokens", "0", "--profile"]);
-        Assert.Contains("reading 4 B", read.Error);
-        Assert.DoesNotContain("a byte generated", read.Error);
+        Assert.Contains("reading 4 tokens", read.Error);
+        Assert.DoesNotContain("a token generated", read.Error);
     }
 
     [Fact]

@@ -144,7 +144,7 @@ public class QuantizedModelTests
         Assert.Equal((WeightFormat.BFloat16, fewer.WeightBytes, WeightFormat.Float32, bytes), (held.Format, held.WeightBytes, learned.Format, learned.WeightBytes));
         Assert.All([held, learned], m => Assert.Equal(ModelFolder.Fingerprint(fewer), ModelFolder.Fingerprint(m)));
         Assert.InRange(new FileInfo(AtomicFolder.PathOf(folder["m"], ModelFolder.WeightsFile)).Length, held.WeightBytes * 9 / 10, held.WeightBytes + 10_000); // panels are padded in memory
-        WeightForm[] forms = [.. QuantizationLoss.Measure(folder["m"], corpus)];
+        WeightForm[] forms = [.. QuantizationLoss.Measure(folder["m"], corpus, TestContext.Current.CancellationToken)];
         Assert.Equal([bytes, held.WeightBytes], forms.Take(2).Select(f => f.Bytes));
         Assert.Equal(forms[0].BitsPerByte, forms[1].BitsPerByte, 1e-5);
 

@@ -9,6 +9,7 @@ internal sealed class BambaFamily : Family
 
     public override string Architecture => "BambaForCausalLM";
 
+    // A z_loss_coefficient is part of the reference's training loss, not of the model.
     public override ModelConfig Read(HfConfig c)
     {
         int layers = LayerCount(c);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Weft.Tensors;
 
@@ -32,6 +33,13 @@ public abstract class Family
     /// taken if <see cref="Read"/> makes the same model of it.
     /// </summary>
     public virtual JsonObject? Describe(ModelConfig model) => null;
+
+    /// <summary>A block's option as a number of a configuration; null where it is not given.</summary>
+    protected static JsonNode? NumberOf(BlockSpec? block, string option) =>
+        double.TryParse(block?.Find(option), NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value) ? JsonValue.Create(value) : null;
+
+    /// <summary>Whether a block's option is true.</summary>
+    protected static JsonNode FlagOf(BlockSpec? block, string option) => JsonValue.Create(block?.Find(option) is "true");
 
     /// <summary>What all families have: sizes, tying, the norms' epsilon, the end of text.</summary>
     protected static ModelConfig Base(HfConfig c, IEnumerable<BlockSpec> blocks, string epsilonKey = "rms_norm_eps", bool tied = false, double epsilon = 1e-6) => new()

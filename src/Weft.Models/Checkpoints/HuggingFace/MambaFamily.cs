@@ -56,7 +56,7 @@ internal class MambaFamily : Family
         return Spec.Of("mamba",
         [
             ("state", c.Int("state_size", 16)), .. Inner(width, expand, c.Int("intermediate_size", Times(expand, width))), ("conv", c.Int("conv_kernel", 4)),
-            ("dt-rank", Rank(width, c.IntOrAuto("time_step_rank", 0))), .. Biases(c.Flag("use_bias", false), c.Flag("use_conv_bias", true)), .. more,
+            ("dt-rank", Rank(width, c.IntOrAuto("time_step_rank", UsualRank(width)))), .. Biases(c.Flag("use_bias", false), c.Flag("use_conv_bias", true)), .. more,
         ]);
     }
 
@@ -64,7 +64,10 @@ internal class MambaFamily : Family
     internal static (string, object?)[] Inner(int width, int expand, int inner) => expand is >= 1 and <= 16 && Times(expand, width) == inner ? [("expand", expand)] : [("inner", inner)];
 
     /// <summary>The option for the rank of the steps; none where it is the usual one, a sixteenth of the width.</summary>
-    internal static object? Rank(int width, int rank) => rank == (width + 15) / 16 ? null : rank;
+    internal static object? Rank(int width, int rank) => rank == UsualRank(width) ? null : rank;
+
+    /// <summary>The rank of the steps that the word auto stands for.</summary>
+    internal static int UsualRank(int width) => (width + 15) / 16;
 
     /// <summary>The options for the biases of the projections and of the convolution.</summary>
     internal static (string, object?)[] Biases(bool projections, bool convolution) => [("bias", projections ? true : null), ("conv-bias", convolution ? null : false)];

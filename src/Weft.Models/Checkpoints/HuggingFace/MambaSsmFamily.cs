@@ -62,7 +62,7 @@ internal sealed class MambaSsmFamily : Family
         ];
         if (!second)
         {
-            return Spec.Of("mamba", [.. common, ("dt-rank", MambaFamily.Rank(width, c.IntOrAuto("dt_rank", 0)))]);
+            return Spec.Of("mamba", [.. common, ("dt-rank", MambaFamily.Rank(width, c.IntOrAuto("dt_rank", MambaFamily.UsualRank(width))))]);
         }
 
         c.Require("D_has_hdim", "false");

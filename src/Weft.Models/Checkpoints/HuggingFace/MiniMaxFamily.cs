@@ -1,4 +1,4 @@
-using Weft.Tensors;
+using System.Text.Json.Nodes;
 
 namespace Weft.Models.Checkpoints.HuggingFace;
 
@@ -46,6 +46,40 @@ internal sealed class MiniMaxFamily : Family
             HuggingFace.Experts.Map(map, experts + "mixer.", ExpertCount(c), c.Int("intermediate_size"), model.Width, joined + "experts.",
                 e => ($"{moe}experts.{e}.w1.weight", $"{moe}experts.{e}.w3.weight", $"{moe}experts.{e}.w2.weight"));
         }
+    }
+
+    public override JsonObject? Describe(ModelConfig model)
+    {
+        BlockSpec? lightning = model.Blocks.FirstOrDefault(b => b.Name == "lightning"), attention = model.Blocks.FirstOrDefault(b => b.Name == "attention");
+        if (model.Blocks.FirstOrDefault(b => b.Name == "moe") is not { } moe || (attention ?? lightning) is not { } mixer)
+        {
+            return null;
+        }
+
+        var json = new JsonObject
+        {
+            ["hidden_size"] = model.Width,
+            ["intermediate_size"] = NumberOf(moe, "hidden"),
+            ["num_hidden_layers"] = model.Blocks.Count / 2,
+            ["layer_types"] = GatedDeltaSizes.LayerTypes(model),
+            ["hidden_act"] = "silu",
+            ["rms_norm_eps"] = model.NormEpsilon,
+            ["max_position_embeddings"] = Math.Max(2048, model.Context),
+            ["num_attention_heads"] = NumberOf(mixer, "heads"),
+            ["num_key_value_heads"] = NumberOf(attention, "kv-heads"),
+            ["head_dim"] = NumberOf(mixer, "head-dim"),
+            ["sliding_window"] = attention?.Find("window") is "0" ? null : NumberOf(attention, "window"),
+            ["rope_theta"] = NumberOf(attention, "rope-theta"),
+            ["num_local_experts"] = NumberOf(moe, "experts"),
+            ["num_experts_per_tok"] = NumberOf(moe, "active"),
+        };
+        foreach ((string kind, BlockSpec? block) in ((string, BlockSpec?)[])[("linear_attn", lightning), ("full_attn", attention), ("mlp", moe)])
+        {
+            json[kind + "_alpha_factor"] = NumberOf(block, "residual-scale");
+            json[kind + "_beta_factor"] = NumberOf(block, "branch-scale");
+        }
+
+        return json;
     }
 
     // Softmax attention in every second layer from the first on, unless an older list says it: 0 for lightning attention, 1 for softmax.

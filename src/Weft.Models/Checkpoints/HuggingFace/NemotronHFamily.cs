@@ -15,13 +15,7 @@ internal sealed class NemotronHFamily : Family
     public override string Architecture => "NemotronHForCausalLM";
 
     // The head is never the embedding, whatever tie_word_embeddings says.
-    public override ModelConfig Read(HfConfig c) => Base(c, Layers(c).Select(kind => kind switch
-    {
-        "linear_attention" => Mamba(c),
-        "full_attention" => Attention(c),
-        "mlp" => Mlp(c),
-        _ => Mixture(c),
-    }), "layer_norm_epsilon", epsilon: 1e-5) with { TieEmbeddings = false };
+    public override ModelConfig Read(HfConfig c) => Base(c, Layers(c).Select(kind => Block(c, kind)), "layer_norm_epsilon", epsilon: 1e-5) with { TieEmbeddings = false };
 
     public override void Map(HfConfig c, ModelConfig model, WeightMap map)
     {
@@ -87,6 +81,14 @@ internal sealed class NemotronHFamily : Family
         })];
         return kinds.Length is >= 1 and <= Pattern.MaxBlocks ? kinds : throw c.Bad(c.Has(key) ? key : Old, $"it names {kinds.Length} layers where 1 to {Pattern.MaxBlocks} are expected");
     }
+
+    private static BlockSpec Block(HfConfig c, string kind) => kind switch
+    {
+        "linear_attention" => Mamba(c),
+        "full_attention" => Attention(c),
+        "mlp" => Mlp(c),
+        _ => Mixture(c),
+    };
 
     private static BlockSpec Attention(HfConfig c) => Spec.Of("attention",
         ("heads", c.Int("num_attention_heads")), ("kv-heads", HybridKeys.KeyHeads(c, 8)), ("head-dim", c.Int("head_dim", 128)), ("positions", "none"));

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Weft.Tensors;
+using System.Text.Json.Nodes;
 
 namespace Weft.Models.Checkpoints.HuggingFace;
 
@@ -49,6 +49,32 @@ internal sealed class OlmoHybridFamily : Family
         }
 
         string Either(string inMemory, string published) => map.Has(inMemory) ? inMemory : published;
+    }
+
+    public override JsonObject? Describe(ModelConfig model)
+    {
+        BlockSpec? delta = model.Blocks.FirstOrDefault(b => b.Name == "gated-deltanet"), attention = model.Blocks.FirstOrDefault(b => b.Name == "attention");
+        return delta is null || attention is null ? null : new JsonObject
+        {
+            ["hidden_size"] = model.Width,
+            ["intermediate_size"] = NumberOf(model.Blocks.FirstOrDefault(b => b.Name == "swiglu"), "hidden"),
+            ["num_hidden_layers"] = model.Blocks.Count / 2,
+            ["layer_types"] = GatedDeltaSizes.LayerTypes(model),
+            ["hidden_act"] = "silu",
+            ["rms_norm_eps"] = model.NormEpsilon,
+            ["max_position_embeddings"] = Math.Max(2048, model.Context),
+            ["num_attention_heads"] = NumberOf(attention, "heads"),
+            ["num_key_value_heads"] = NumberOf(attention, "kv-heads"),
+            ["head_dim"] = NumberOf(attention, "head-dim"),
+            ["attention_bias"] = FlagOf(attention, "bias"),
+            ["rope_parameters"] = new JsonObject { ["rope_type"] = "default", ["rope_theta"] = attention.Find("positions") is "none" ? null : NumberOf(attention, "rope-theta") },
+            ["linear_num_value_heads"] = NumberOf(delta, "heads"),
+            ["linear_num_key_heads"] = NumberOf(delta, "key-heads"),
+            ["linear_key_head_dim"] = NumberOf(delta, "head-dim"),
+            ["linear_value_head_dim"] = NumberOf(delta, "value-dim"),
+            ["linear_conv_kernel_dim"] = NumberOf(delta, "conv"),
+            ["linear_allow_neg_eigval"] = FlagOf(delta, "negative-eigenvalues"),
+        };
     }
 
     private static GatedDeltaSizes Sizes(HfConfig c)

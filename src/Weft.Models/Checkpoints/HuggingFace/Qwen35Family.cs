@@ -1,4 +1,4 @@
-using Weft.Tensors;
+using System.Text.Json.Nodes;
 
 namespace Weft.Models.Checkpoints.HuggingFace;
 
@@ -28,6 +28,17 @@ internal sealed class Qwen35Family : Qwen3NextFamily
     {
         base.Map(config, model, map);
         map.Ignore(key => key.StartsWith("model.visual.", StringComparison.Ordinal));
+    }
+
+    public override JsonObject? Describe(ModelConfig model)
+    {
+        JsonObject? json = base.Describe(model);
+        foreach (string key in (string[])["num_experts", "num_experts_per_tok", "moe_intermediate_size", "shared_expert_intermediate_size", "norm_topk_prob", "mlp_only_layers"])
+        {
+            json?.Remove(key);
+        }
+
+        return json;
     }
 
     protected override string Root(WeightMap map) => map.Has("model.language_model.embed_tokens.weight") ? "model.language_model." : "model.";

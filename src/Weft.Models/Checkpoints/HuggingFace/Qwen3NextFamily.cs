@@ -1,4 +1,4 @@
-using Weft.Tensors;
+using System.Text.Json.Nodes;
 
 namespace Weft.Models.Checkpoints.HuggingFace;
 
@@ -54,6 +54,44 @@ internal class Qwen3NextFamily : Family
 
             MapChannels(c, model.Blocks[(2 * i) + 1], map, channels + "mixer.", theirs + "mlp.");
         }
+    }
+
+    public override JsonObject? Describe(ModelConfig model)
+    {
+        BlockSpec? delta = model.Blocks.FirstOrDefault(b => b.Name == "gated-deltanet"), attention = model.Blocks.FirstOrDefault(b => b.Name == "attention");
+        BlockSpec? moe = model.Blocks.FirstOrDefault(b => b.Name == "moe"), mlp = model.Blocks.FirstOrDefault(b => b.Name == "swiglu");
+        double headDim = NumberOf(attention, "head-dim")?.GetValue<double>() ?? 1, rotary = NumberOf(attention, "rotary")?.GetValue<double>() ?? 0;
+        return delta is null && attention is null ? null : new JsonObject
+        {
+            ["hidden_size"] = model.Width,
+            ["intermediate_size"] = NumberOf(mlp, "hidden") ?? NumberOf(moe, "hidden"),
+            ["num_hidden_layers"] = model.Blocks.Count / 2,
+            ["layer_types"] = GatedDeltaSizes.LayerTypes(model),
+            ["hidden_act"] = "silu",
+            ["rms_norm_eps"] = model.NormEpsilon,
+            ["max_position_embeddings"] = Math.Max(2048, model.Context),
+            ["num_attention_heads"] = NumberOf(attention, "heads") ?? 1,
+            ["num_key_value_heads"] = NumberOf(attention, "kv-heads") ?? 1,
+            ["head_dim"] = headDim,
+            ["attention_bias"] = FlagOf(attention, "bias"),
+            ["rope_parameters"] = new JsonObject
+            {
+                ["rope_type"] = "default",
+                ["rope_theta"] = NumberOf(attention, "rope-theta"),
+                ["partial_rotary_factor"] = rotary == 0 ? 1 : (rotary + 0.5) / headDim, // whole columns, whatever the rounding
+            },
+            ["linear_num_value_heads"] = NumberOf(delta, "heads"),
+            ["linear_num_key_heads"] = NumberOf(delta, "key-heads"),
+            ["linear_key_head_dim"] = NumberOf(delta, "head-dim"),
+            ["linear_value_head_dim"] = NumberOf(delta, "value-dim"),
+            ["linear_conv_kernel_dim"] = NumberOf(delta, "conv"),
+            ["num_experts"] = NumberOf(moe, "experts") ?? 0,
+            ["num_experts_per_tok"] = NumberOf(moe, "active"),
+            ["moe_intermediate_size"] = NumberOf(moe, "hidden"),
+            ["shared_expert_intermediate_size"] = NumberOf(moe, "shared"),
+            ["norm_topk_prob"] = FlagOf(moe, "renormalise"),
+            ["mlp_only_layers"] = new JsonArray([.. model.Blocks.Index().Where(b => b.Item.Name == "swiglu").Select(b => JsonValue.Create(b.Index / 2))]),
+        };
     }
 
     /// <summary>What stands before the keys of all but the head.</summary>

@@ -1,4 +1,4 @@
-using Weft.Tensors;
+using System.Text.Json.Nodes;
 
 namespace Weft.Models.Checkpoints.HuggingFace;
 
@@ -51,6 +51,35 @@ internal sealed class RecurrentGemmaFamily : Family
                 map[$"{mlp}mixer.down_proj.{what}"] = $"{theirs}mlp_block.down_proj.{what}";
             }
         }
+    }
+
+    public override JsonObject? Describe(ModelConfig model)
+    {
+        BlockSpec? unit = model.Blocks.FirstOrDefault(b => b.Name == "rg-lru"), attention = model.Blocks.FirstOrDefault(b => b.Name == "attention");
+        double headDim = NumberOf(attention, "head-dim")?.GetValue<double>() ?? 1, rotary = NumberOf(attention, "rotary")?.GetValue<double>() ?? 0;
+        return NumberOf(model.Blocks.FirstOrDefault(b => b.Name == "swiglu"), "hidden") is not { } hidden || (unit ?? attention) is null ? null : new JsonObject
+        {
+            ["hidden_size"] = model.Width,
+            ["intermediate_size"] = 2 * hidden.GetValue<double>(),
+            ["num_hidden_layers"] = model.Blocks.Count / 2,
+            ["block_types"] = new JsonArray([.. model.Blocks.Where((_, i) => i % 2 == 0).Select(b => JsonValue.Create(b.Name == "attention" ? "attention" : "recurrent"))]),
+            ["hidden_activation"] = "gelu_pytorch_tanh",
+            ["rms_norm_eps"] = model.NormEpsilon,
+            ["num_attention_heads"] = NumberOf(attention ?? unit, "heads"),
+            ["num_key_value_heads"] = NumberOf(attention, "kv-heads"),
+            ["head_dim"] = headDim,
+            ["attention_bias"] = FlagOf(attention, "bias"),
+            ["attention_window_size"] = NumberOf(attention, "window"),
+            ["rope_parameters"] = new JsonObject
+            {
+                ["rope_type"] = "default",
+                ["rope_theta"] = NumberOf(attention, "rope-theta"),
+                ["partial_rotary_factor"] = rotary == 0 ? 1 : (rotary + 0.5) / headDim, // whole columns, whatever the rounding
+            },
+            ["lru_width"] = NumberOf(unit, "d-rnn"),
+            ["conv1d_width"] = NumberOf(unit, "conv"),
+            ["logits_soft_cap"] = model.LogitCap,
+        };
     }
 
     private static BlockSpec Mixer(HfConfig c, string kind) => kind switch
