@@ -17,7 +17,10 @@ internal sealed class Learner : IDisposable
     private readonly int[] inputs, targets;
 
     /// <summary>Prepares to learn by options that are in force (<see cref="TrainingOptions.For"/>).</summary>
-    public Learner(LanguageModel model, TrainingOptions options)
+    /// <param name="model">The model.</param>
+    /// <param name="options">The options.</param>
+    /// <param name="parameters">What is updated, where that is not the model's parameters as they are.</param>
+    public Learner(LanguageModel model, TrainingOptions options, IEnumerable<Parameter>? parameters = null)
     {
         (this.model, this.options, context) = (model, options, options.Context!.Value);
         micro = options.MicroBatch;
@@ -28,7 +31,7 @@ internal sealed class Learner : IDisposable
         state = model.NewState(micro);
         inputs = new int[micro * context];
         targets = new int[micro * context];
-        Optimizer = new AdamW(model.Parameters(), options);
+        Optimizer = new AdamW(parameters ?? model.Parameters(), options);
     }
 
     public AdamW Optimizer { get; }

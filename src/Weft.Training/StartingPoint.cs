@@ -12,6 +12,8 @@ public sealed record StartingPoint(string Name, string Fingerprint)
 {
     private static readonly string[] Kinds = [".json", ".safetensors", ".bin"];
 
+    private byte[]? origin; // the configuration of the published checkpoint that it is, or was
+
     /// <summary>Identifies the model in a folder, Weft's own or a published checkpoint.</summary>
     /// <exception cref="InputException">There is no such folder, or its files cannot be read.</exception>
     public static StartingPoint Of(string folder)
@@ -33,11 +35,30 @@ public sealed record StartingPoint(string Name, string Fingerprint)
             }
 
             string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
-            return new StartingPoint(name, Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16)));
+            string config = AtomicFolder.PathOf(folder, ModelFolder.IsHuggingFace(folder) ? ModelFolder.ConfigFile : ModelFolder.OriginFile);
+            return new StartingPoint(name, Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16)))
+            {
+                origin = File.Exists(config) ? File.ReadAllBytes(config) : null,
+            };
         }
         catch (Exception e) when (AtomicFile.IsFileProblem(e))
         {
             throw AtomicFile.Problem("go on from", folder, e);
+        }
+    }
+
+    /// <summary>Whether it is the same model under the same name.</summary>
+    public bool Equals(StartingPoint? other) => other is not null && (Name, Fingerprint) == (other.Name, other.Fingerprint);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Name, Fingerprint);
+
+    /// <summary>Writes what an export to the checkpoint's own format needs into a folder that is being published.</summary>
+    internal void WriteOrigin(string folder)
+    {
+        if (origin is not null)
+        {
+            AtomicFile.WriteAllBytes(Path.Combine(folder, ModelFolder.OriginFile), origin);
         }
     }
 }

@@ -189,7 +189,9 @@ public sealed class TrainingRun : IDisposable
             ModelFolder.Write(Model, writing);
             if (isFirst)
             {
-                Trainer.Source.WriteBeside(writing); // which never changes: a file that a later version does not contain stays
+                // What never changes: a file that a later version does not contain stays.
+                Trainer.Source.WriteBeside(writing);
+                Start?.WriteOrigin(writing);
             }
 
             TensorFile.Save(System.IO.Path.Combine(writing, MomentsFile), Trainer.Optimizer.State);

@@ -19,7 +19,7 @@ internal sealed class TrainCommand : WeftCommand
     private readonly Argument<string[]> files = CorpusFiles.Argument(isOptional: false);
     private readonly Option<string?> model = Settings.Text("--model", "M", "a preset (weft models lists them), a pattern, or a model's .json file");
     private readonly Option<string?> from = Settings.Text("--from", "DIR",
-        "in place of --model: go on from the model in a folder, a published checkpoint or a run; reads by its tokenizer, at a tenth of the usual rate");
+        "in place of --model: go on from the model of a folder, published or a run");
     private readonly Option<string?> output = Settings.Text("--out", "RUN", "the folder to train into; where it holds an unfinished run of this command, it goes on");
     private readonly Option<int?> width = Settings.Whole("--width", "N", $"channels of the model (default: the preset's or file's; {Presets.DefaultWidth} for a pattern)", 1, 1 << 16);
     private readonly Option<Budget?> budget = Settings.Budget($"how long to train: 60s, 3e13flop or 20MB of text (default {DefaultBudget})");

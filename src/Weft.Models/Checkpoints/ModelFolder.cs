@@ -18,8 +18,8 @@ public static class ModelFolder
     /// <summary>The file of the tokenizer; a model in Weft's own format that has none reads bytes.</summary>
     public const string TokenizerFile = "tokenizer.json";
 
-    /// <summary>What an imported model keeps of its origin: the configuration that it came with.</summary>
-    private const string OriginFile = "huggingface.json";
+    /// <summary>What a model that was a published checkpoint keeps of its origin: the configuration that it came with.</summary>
+    public const string OriginFile = "huggingface.json";
 
     /// <summary>The file of the weights.</summary>
     public const string WeightsFile = "model.safetensors";
