@@ -31,22 +31,29 @@ public sealed class BlockOptions
         {
             return fallback;
         }
-        return int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= min && value <= max ? value
-            : throw Refuse(name, $"is not a whole number from {min} to {max}");
+        if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) || value < min || value > max)
+        {
+            throw Refuse(name, $"is not a whole number from {min} to {max}");
+        }
+        inForce[name] = value.ToString(CultureInfo.InvariantCulture);
+        return value;
     }
 
     /// <summary>A finite number from <paramref name="min"/> to <paramref name="max"/>.</summary>
     /// <exception cref="InputException">The value given is not one.</exception>
     public double Real(string name, double fallback, double min, double max)
     {
-        if (Ask(name, ((float)fallback).ToString("R", CultureInfo.InvariantCulture)) is not string text) // mixers compute in float32: 1E-05, not 9.999999747378752E-06
+        if (Ask(name, Text(fallback)) is not string text)
         {
             return fallback;
         }
         // The comparisons are false for NaN; text past the range of a double reads as infinity.
-        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
-            && double.IsFinite(value) && value >= min && value <= max ? value
-            : throw Refuse(name, string.Create(CultureInfo.InvariantCulture, $"is not a number from {min} to {max}"));
+        if (!(double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value) && value >= min && value <= max))
+        {
+            throw Refuse(name, string.Create(CultureInfo.InvariantCulture, $"is not a number from {min} to {max}"));
+        }
+        inForce[name] = Text(value);
+        return value;
     }
 
     /// <summary>True or false; an option written without a value is true.</summary>
@@ -109,6 +116,9 @@ public sealed class BlockOptions
         }
         return new BlockSpec(spec.Name, inForce.Select(o => new BlockOption(o.Key, o.Value)));
     }
+
+    // One text for one number, and mixers compute in float32: 1E-05, not 1e-5 or 9.999999747378752E-06.
+    private static string Text(double value) => ((float)value).ToString("R", CultureInfo.InvariantCulture);
 
     private string Where => $"block {Index} '{spec.Name}'";
 
