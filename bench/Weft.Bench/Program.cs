@@ -29,6 +29,7 @@ Action<ParseResult, Results>[] promises =
         using Device device = Device.Open(given.GetValue(threads));
         MixerBench.Run(device, [], given.GetValue(width), given.GetValue(tokens), given.GetValue(rounds), results);
     },
+    (given, results) => LoadBench.Run(given.GetValue(threads), [], given.GetValue(rounds), results),
     (given, results) => TokenizeBench.Run([], null, null, given.GetValue(rounds), results),
 ];
 
@@ -48,6 +49,8 @@ RootCommand root = new("Benchmarks of Weft: ratios taken in one run. Times nothi
         DefinitionBench.Run(device, given.GetValue(names)!, given.GetValue(tokens), given.GetValue(rounds), results), names, tokens, rounds),
     OnDevice("length", "every mixer's time and state per token after 1k and after 256k tokens", (device, given, results) =>
         LengthBench.Run(device, given.GetValue(names)!, given.GetValue(width), results), names, width),
+    Command("load", "a published checkpoint of 500 MB, BF16 or F32, from its folder to the first logits, and the memory that the first takes", (given, results) =>
+        LoadBench.Run(given.GetValue(threads), given.GetValue(names)!, given.GetValue(rounds), results), names, rounds),
     Command("tokenize", "text to ids and back, every kind of tokenizer, one thread", (given, results) =>
         TokenizeBench.Run(given.GetValue(names)!, given.GetValue(tokenizer), given.GetValue(text), given.GetValue(rounds), results), names, tokenizer, text, rounds),
     Command("products", "matrix products against OpenBLAS and oneDNN where they are installed, and two threads against one", (given, results) =>
