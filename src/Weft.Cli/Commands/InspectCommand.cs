@@ -54,9 +54,11 @@ internal sealed class InspectCommand : WeftCommand
         return 0;
     }
 
+    private static string Unit(ModelSummary model) => model.ReadsBytes ? "byte" : "token";
+
     private static long StateBytes(ModelSummary model, int context) => model.Cost(1, context - 1).StateBytes;
 
-    private static long ForwardFlopsPerByte(ModelSummary model) => model.Cost(model.Config.Context, 0).Flops / model.Config.Context;
+    private static long ForwardFlops(ModelSummary model) => model.Cost(model.Config.Context, 0).Flops / model.Config.Context;
 
     private void WriteText(ModelSummary model, RunInfo? run)
     {
@@ -65,8 +67,8 @@ internal sealed class InspectCommand : WeftCommand
         Row("pattern", $"{config.Blocks}, width {config.Width}, context {config.Context}");
         Row("parameters", Human.Count(model.Parameters));
         Row("weights", string.Join(", ", model.Weights.Select(w => $"{Human.Bytes(w.Bytes)} of {w.Type}")) + (model.Family is { } family ? $", as {family.Architecture}" : ""));
-        Row("FLOPs a byte", $"{Human.Flops(ForwardFlopsPerByte(model))} forward"
-            + (run is null ? "" : $", {Human.Flops(run.FlopsPerByte)} training"));
+        Row($"FLOPs a {Unit(model)}", $"{Human.Flops(ForwardFlops(model))} forward"
+            + (run is null ? "" : $", {Human.Flops(run.FlopsPerByte)} training{(model.ReadsBytes ? "" : " a byte of text")}"));
         Row("state", StateGrowth.Of(model));
         Row("", string.Join(", ", DecodeSpeed.Contexts.Select(c => $"{Human.Bytes(StateBytes(model, c))} at {c / 1024}k")));
         if (run is null)
@@ -116,7 +118,7 @@ internal sealed class InspectCommand : WeftCommand
                 json.WriteEndObject();
             }
             json.WriteEndArray();
-            json.WriteNumber("forward_flops_per_byte", ForwardFlopsPerByte(model));
+            json.WriteNumber($"forward_flops_per_{Unit(model)}", ForwardFlops(model));
             json.WriteStartArray("state");
             foreach (int context in DecodeSpeed.Contexts)
             {

@@ -14,7 +14,7 @@ public sealed class ModelSummary
 {
     private readonly LanguageModel model; // without values
 
-    private ModelSummary(LanguageModel model, Family? family, IReadOnlyList<HeldWeights> weights) => (this.model, Family, Weights) = (model, family, weights);
+    private ModelSummary(LanguageModel model, Family? family, IReadOnlyList<HeldWeights> weights, bool readsBytes) => (this.model, Family, Weights, ReadsBytes) = (model, family, weights, readsBytes);
 
     /// <summary>Reads a folder's configuration and the headers of its files.</summary>
     /// <exception cref="InputException">It holds no model; the message names the file, the key and the reason.</exception>
@@ -25,7 +25,7 @@ public sealed class ModelSummary
         LanguageModel model = WeightLoader.Build(Path.Combine(path, ModelFolder.ConfigFile), config, m => map(m, file), file, device, out _);
         HeldWeights[] weights = [.. file.Names.Select(file.Info).GroupBy(e => e.Type).OrderByDescending(g => g.Sum(e => e.ByteCount))
             .Select(g => new HeldWeights(SafetensorsEntry.TypeName(g.Key), g.Sum(e => e.Count), g.Sum(e => e.ByteCount)))];
-        return new ModelSummary(model, published?.Family, weights);
+        return new ModelSummary(model, published?.Family, weights, published is null && !ModelFolder.HasTokenizer(path));
     }
 
     /// <summary>The model as data.</summary>
@@ -33,6 +33,9 @@ public sealed class ModelSummary
 
     /// <summary>The family of a published checkpoint; null for a folder in Weft's own format.</summary>
     public Family? Family { get; }
+
+    /// <summary>Whether its tokens are bytes.</summary>
+    public bool ReadsBytes { get; }
 
     /// <summary>The forms of the tensors in the files, the largest first.</summary>
     public IReadOnlyList<HeldWeights> Weights { get; }

@@ -65,7 +65,13 @@ public sealed class Verification
     {
         HuggingFaceFolder folder = ModelFolder.Describe(path).Published
             ?? throw new InputException($"{AtomicFile.Quote(path)} is in Weft's own format; verification is of published checkpoints: export it first");
-        using SafetensorsFile expected = SafetensorsFile.Open(Path.Combine(path, FileName));
+        string reference = Path.Combine(path, FileName);
+        if (!File.Exists(reference))
+        {
+            throw new InputException($"{AtomicFile.Quote(path)} has no {FileName}: verification needs the logits, gradients or text that a reference gave; weft verify --help says how they are named");
+        }
+
+        using SafetensorsFile expected = SafetensorsFile.Open(reference);
         LanguageModel model = ModelFolder.Load(path, device, learned: true);
         var verification = new Verification(model, folder, expected);
         foreach (VerifiedTensor tensor in verification.Tensors())
