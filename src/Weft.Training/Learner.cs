@@ -7,7 +7,7 @@ namespace Weft.Training;
 /// One model learning: loss and gradients of a batch, and the update. Everything of a step lives on one tape that is used again and again,
 /// so that a step allocates nothing once the first few have sized it.
 /// </summary>
-internal sealed class Learner : IDisposable
+public sealed class Learner : IDisposable
 {
     private readonly LanguageModel model;
     private readonly TrainingOptions options;
@@ -34,6 +34,7 @@ internal sealed class Learner : IDisposable
         Optimizer = new AdamW(parameters ?? model.Parameters(), options);
     }
 
+    /// <summary>What updates the parameters, and its moments.</summary>
     public AdamW Optimizer { get; }
 
     /// <summary>The bytes of memory that a step's activations and gradients take.</summary>
@@ -52,21 +53,51 @@ internal sealed class Learner : IDisposable
         {
             Cut(windows[..tokens]);
             windows = windows[tokens..];
-            state.Clear();
-            Tensor losses = model.Loss(tape.Tokens(inputs, micro, context), tape.Tokens(targets, micro, context), state);
-            Tensor mean = Ops.Affine(Ops.Sum(losses), share);
-            float part = mean.Scalar();
-            if (!float.IsFinite(part))
-            {
-                throw new TrainingDivergedException(Optimizer.Steps + 1, $"the loss is {(float.IsNaN(part) ? "not a number" : "infinite")}", FirstBrokenOutput());
-            }
-
-            tape.Backward(mean);
-            tape.Reset();
-            loss += part;
+            loss += Backward(context, share);
         }
 
         return loss;
+    }
+
+    /// <summary>
+    /// The same of a batch of <paramref name="tokens"/> [B, T], of <paramref name="time"/> T up to the context, where <paramref name="wanted"/> [B, T] is to be
+    /// predicted after each; the mean is over those that are not negative.
+    /// </summary>
+    /// <exception cref="TrainingDivergedException">The loss is not finite.</exception>
+    public double Backward(ReadOnlySpan<int> tokens, ReadOnlySpan<int> wanted, int time)
+    {
+        int asked = 0;
+        foreach (int token in wanted)
+        {
+            asked += token < 0 ? 0 : 1;
+        }
+
+        double loss = 0;
+        for (int part = micro * time; !tokens.IsEmpty; tokens = tokens[part..], wanted = wanted[part..])
+        {
+            tokens[..part].CopyTo(inputs);
+            wanted[..part].CopyTo(targets);
+            loss += Backward(time, 1f / Math.Max(1, asked));
+        }
+
+        return loss;
+    }
+
+    // Of what stands in inputs and targets.
+    private double Backward(int time, float share)
+    {
+        state.Clear();
+        Tensor losses = model.Loss(tape.Tokens(inputs.AsSpan(0, micro * time), micro, time), tape.Tokens(targets.AsSpan(0, micro * time), micro, time), state);
+        Tensor mean = Ops.Affine(Ops.Sum(losses), share);
+        float part = mean.Scalar();
+        if (!float.IsFinite(part))
+        {
+            throw new TrainingDivergedException(Optimizer.Steps + 1, $"the loss is {(float.IsNaN(part) ? "not a number" : "infinite")}", FirstBrokenOutput(time));
+        }
+
+        tape.Backward(mean);
+        tape.Reset();
+        return part;
     }
 
     /// <summary>Does what <see cref="Backward"/> does, and forgets the gradients.</summary>
@@ -93,6 +124,7 @@ internal sealed class Learner : IDisposable
         return norm;
     }
 
+    /// <summary>Frees the memory of learning; the model lives on.</summary>
     public void Dispose()
     {
         tape.Dispose();
@@ -111,12 +143,12 @@ internal sealed class Learner : IDisposable
     }
 
     // Runs the inputs once more, block by block, to the first output with a number that is none.
-    private string FirstBrokenOutput()
+    private string FirstBrokenOutput(int time)
     {
         tape.Reset();
         state.Clear();
         tape.Recording = false;
-        var flow = new Flow(model.Embed(tape.Tokens(inputs, micro, context), 0));
+        var flow = new Flow(model.Embed(tape.Tokens(inputs.AsSpan(0, micro * time), micro, time), 0));
         if (!IsFinite(flow.Stream))
         {
             return "the embedding";

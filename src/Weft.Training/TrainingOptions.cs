@@ -87,7 +87,7 @@ public sealed record TrainingOptions
 
     /// <summary>The options in force for a model, which perhaps <paramref name="hasLearned"/> before: what was left to it filled in.</summary>
     /// <exception cref="InputException">They do not fit together.</exception>
-    internal TrainingOptions For(ModelConfig model, bool hasLearned = false)
+    public TrainingOptions For(ModelConfig model, bool hasLearned = false)
     {
         int context = Context ?? model.Context, batch = BatchSize ?? Math.Max(1, StepTokens / context), micro = MicroBatch;
         if (micro == 0)

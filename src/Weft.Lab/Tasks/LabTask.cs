@@ -1,0 +1,52 @@
+using Weft.Tensors;
+
+namespace Weft.Lab.Tasks;
+
+/// <summary>
+/// A synthetic task that tells architectures apart: a generator of examples, of a difficulty that can be turned up, and what of each is to be
+/// predicted. Scoring follows from that (<see cref="TaskScore"/>). A task is one file and a row in <see cref="TaskTable"/>.
+/// </summary>
+public abstract class LabTask
+{
+    /// <summary>What it is called on the command line: mqar.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>What it asks of a model, in a line.</summary>
+    public abstract string Line { get; }
+
+    /// <summary>Where it was published, what was found there, and known flaws of the source that are not repeated here.</summary>
+    public abstract string Source { get; }
+
+    /// <summary>What makes it harder: key-value pairs, letters to copy, bits.</summary>
+    public abstract string Axis { get; }
+
+    /// <summary>The number of tokens.</summary>
+    public abstract int Vocabulary { get; }
+
+    /// <summary>The difficulties of training examples, of which each batch draws one.</summary>
+    public abstract IReadOnlyList<int> TrainOn { get; }
+
+    /// <summary>The difficulties that are scored, from the easiest; the harder ones may be past all that was trained on.</summary>
+    public abstract IReadOnlyList<int> ScoreOn { get; }
+
+    /// <summary>The difficulty by which learning is followed and rates are compared: the hardest that is trained on, unless told otherwise.</summary>
+    public virtual int Main => TrainOn.Max();
+
+    /// <summary>The models that are compared unless told otherwise: presets' names, or patterns.</summary>
+    public abstract IReadOnlyList<string> Models { get; }
+
+    /// <summary>The models' width unless told otherwise.</summary>
+    public virtual int Width => 64;
+
+    /// <summary>Examples of a batch.</summary>
+    public virtual int Batch => 32;
+
+    /// <summary>The tokens of an example, the answer included.</summary>
+    public abstract int Length(int difficulty);
+
+    /// <summary>
+    /// Makes an example: its <paramref name="tokens"/>, and at each position the token that is to be predicted there, after reading those up to
+    /// it; -1 where nothing is asked. It must follow from <paramref name="random"/> alone.
+    /// </summary>
+    public abstract void Make(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets);
+}
