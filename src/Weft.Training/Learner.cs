@@ -100,7 +100,7 @@ public sealed class Learner : IDisposable
         return part;
     }
 
-    /// <summary>Does what <see cref="Backward"/> does, and forgets the gradients.</summary>
+    /// <summary>Does what <see cref="Backward(ReadOnlySpan{int})"/> does, and forgets the gradients.</summary>
     public void Rehearse(ReadOnlySpan<int> windows)
     {
         Backward(windows);
