@@ -10,7 +10,7 @@ namespace Weft.Lab.Tasks;
 /// The sequence has 16 tokens a pair: the pairs, then queries at even places, drawn by the power law p(i) ~ i^(a-1), a = 0.01, so that most come
 /// soon; random tokens between them. Keys are the lower half of the vocabulary, values the upper.
 /// </remarks>
-public sealed class Mqar : LabTask
+internal sealed class Mqar : LabTask
 {
     private const double Power = 0.01;
     private const int TokensPerPair = 16;

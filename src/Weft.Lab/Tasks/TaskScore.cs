@@ -9,7 +9,7 @@ namespace Weft.Lab.Tasks;
 /// <param name="Difficulty">The difficulty.</param>
 /// <param name="Length">The tokens of an example.</param>
 /// <param name="Exact">The share of examples answered without a single error.</param>
-/// <param name="Correct">The share of the answers' tokens before their first error; where answers are independent (<see cref="TaskScore.Of"/>), of all that are right.</param>
+/// <param name="Correct">The share of the answers' tokens before their first error; where answers do not follow from each other (<see cref="TaskScore"/>), of all that are right.</param>
 /// <param name="Loss">The mean cross-entropy of the answers' tokens, in nats.</param>
 public readonly record struct TaskAccuracy(int Difficulty, int Length, double Exact, double Correct, double Loss);
 
