@@ -40,6 +40,11 @@ internal sealed class Zamba2Family : Family
         string[] homes = Homes(places, Sets(c), map);
         HashSet<string> copies = [.. places.Except(homes)];
         map.Ignore(key => key.IndexOf(Inside, StringComparison.Ordinal) is >= 0 and int at && copies.Contains(key[..(at + Inside.Length)]));
+
+        // A layer with a set of its own still has the adapters of all uses that would share it.
+        HashSet<string> adapters = [.. homes.SelectMany((home, set) => places.Index().Where(p => p.Index % homes.Length != set)
+            .SelectMany(p => new[] { "feed_forward.gate_up_proj", "self_attn.linear_q", "self_attn.linear_k", "self_attn.linear_v" }.Select(kind => $"{home}{kind}_adapter_list.{p.Index}.")))];
+        map.Ignore(key => key.LastIndexOf("weight", StringComparison.Ordinal) is > 2 and int at && adapters.Contains(key[..(at - 2)]));
         int uses = 0, block = 0;
         for (int i = 0; i < hybrids.Length; i++)
         {
@@ -108,7 +113,9 @@ internal sealed class Zamba2Family : Family
             });
     }
 
-    private static int Sets(HfConfig c) => c.Int("num_mem_blocks", 1) is >= 1 and int sets ? sets : throw c.Bad("num_mem_blocks", "a number from 1 on is expected");
+    // The reference shares the Transformer blocks' weights only where it ties the embeddings too; else each layer has its own.
+    private static int Sets(HfConfig c) => c.Int("num_mem_blocks", 1) is not (>= 1 and int sets) ? throw c.Bad("num_mem_blocks", "a number from 1 on is expected")
+        : c.Flag("tie_word_embeddings", true) ? sets : Math.Max(1, Hybrids(c).Count(h => h));
 
     private static BlockSpec Shared(HfConfig c, int number)
     {
