@@ -1,4 +1,3 @@
-using System.Globalization;
 using Weft.Tensors;
 
 namespace Weft.Models.Checkpoints.HuggingFace;
@@ -75,20 +74,17 @@ internal sealed class Zamba2Family : Family
         {
             int queries = Number(block, "heads") * Number(block, "head-dim"), keys = Number(block, "kv-heads") * Number(block, "head-dim");
             map[ours + "shared.norm.weight"] = theirs + "input_layernorm.weight";
-            map[ours + "shared.qkv_proj.weight"] = WeightSource.Stack(WeightSource.Of(attention + "q_proj.weight", queries), WeightSource.Of(attention + "k_proj.weight", keys), WeightSource.Of(attention + "v_proj.weight", keys));
+            map[ours + "shared.qkv_proj.weight"] = LlamaFamily.Qkv(attention, queries, keys);
             map[ours + "shared.out_proj.weight"] = attention + "o_proj.weight";
             map[ours + "shared.mlp_norm.weight"] = theirs + "pre_ff_layernorm.weight";
-            foreach (string what in (string[])(block.Find("bias") is "true" ? ["weight", "bias"] : ["weight"]))
-            {
-                map[$"{ours}shared.gate_up_proj.{what}"] = $"{mlp}gate_up_proj.{what}";
-                map[$"{ours}shared.down_proj.{what}"] = $"{mlp}down_proj.{what}";
-            }
+            MapWhole(map, ours + "shared.gate_up_proj.", mlp + "gate_up_proj.", IsSet(block, "bias"));
+            MapWhole(map, ours + "shared.down_proj.", mlp + "down_proj.", IsSet(block, "bias"));
         }
 
         int rank = Number(block, "adapter-rank");
         map[ours + "mlp_adapter_in.weight"] = $"{mlp}gate_up_proj_adapter_list.{use}.0.weight";
         map[ours + "mlp_adapter.weight"] = $"{mlp}gate_up_proj_adapter_list.{use}.1.weight";
-        if (block.Find("attention-adapters") is "true")
+        if (IsSet(block, "attention-adapters"))
         {
             map[ours + "qkv_adapter_in.weight"] = WeightSource.Stack("qkv".Select(x => WeightSource.Of($"{attention}linear_{x}_adapter_list.{use}.0.weight", rank)));
             foreach (char x in "qkv")
@@ -102,15 +98,8 @@ internal sealed class Zamba2Family : Family
     private static bool[] Hybrids(HfConfig c)
     {
         const string Key = "layers_block_type";
-        string[] types = c.Texts(Key) ?? throw c.Bad(Key, "it is missing");
-        int layers = LayerCount(c);
-        return types.Length != layers ? throw c.Bad(Key, $"it names {types.Length} layers of {layers}")
-            : Array.ConvertAll(types, type => type switch
-            {
-                "hybrid" => true,
-                "linear_attention" or "mamba" => false,
-                _ => throw c.Bad(Key, $"{PatternText.Quote(type)} is not supported; what is: hybrid, linear_attention, mamba"),
-            });
+        string[] kinds = CommonKeys.LayerKinds(c, Key, LayerCount(c), "hybrid", "linear_attention") ?? throw c.Bad(Key, "it is missing");
+        return Array.ConvertAll(kinds, kind => kind == "hybrid");
     }
 
     // The reference shares the Transformer blocks' weights only where it ties the embeddings too; else each layer has its own.
@@ -125,16 +114,14 @@ internal sealed class Zamba2Family : Family
             throw c.Bad("attention_hidden_size", $"other than twice hidden_size, {inputs}, is not supported");
         }
 
-        c.Require("hidden_act", "gelu", "gelu_pytorch_tanh", "gelu_new", "silu", "relu", "relu2");
-        string activation = c.Text("hidden_act", "gelu") is string word && word.StartsWith("gelu_", StringComparison.Ordinal) ? "gelu-tanh" : c.Text("hidden_act", "gelu");
         int headDim = c.Int("attention_head_dim", inputs / Math.Max(1, heads)), hidden = c.Int("intermediate_size", 0), rank = c.Int("adapter_rank", 128);
         return Spec.Of("shared-transformer",
         [
             ("with-embedding", true), ("to-next", true), ("pre-norm", "none"), ("number", number), ("heads", heads), ("kv-heads", c.Int("num_key_value_heads", heads)), ("head-dim", headDim),
             .. c.Flag("use_mem_rope", false) ? Rotary.Whole(c, headDim) : [("rope-theta", 0)],
-            ("hidden", hidden == 0 ? MambaFamily.Times(4, width) : hidden), ("activation", activation), ("bias", LlamaFamily.Set(c.Flag("add_bias_linear", false))),
+            ("hidden", hidden == 0 ? MambaFamily.Times(4, width) : hidden), ("activation", CommonKeys.Activation(c, "hidden_act", "gelu")), ("bias", Set(c.Flag("add_bias_linear", false))),
             ("adapter-rank", rank > 0 ? rank : throw c.Bad("adapter_rank", "a number from 1 on is expected")),
-            ("attention-adapters", LlamaFamily.Set(c.Flag("use_shared_attention_adapter", false))), ("norm-epsilon", c.Real("rms_norm_eps", 1e-5)),
+            ("attention-adapters", Set(c.Flag("use_shared_attention_adapter", false))), ("norm-epsilon", c.Real("rms_norm_eps", 1e-5)),
         ]);
     }
 
@@ -146,10 +133,8 @@ internal sealed class Zamba2Family : Family
         return Spec.Of("mamba2",
         [
             ("state", c.Int("mamba_d_state", 64)), ("head-dim", headDim), .. MambaFamily.Inner(width, expand, Mamba2Family.Inner(c, inner, "n_mamba_heads", heads, headDim)),
-            ("groups", c.Int("mamba_ngroups", 1)), ("conv", c.Int("mamba_d_conv", 4)), ("bias", LlamaFamily.Set(c.Flag("add_bias_linear", false))),
+            ("groups", c.Int("mamba_ngroups", 1)), ("conv", c.Int("mamba_d_conv", 4)), ("bias", Set(c.Flag("add_bias_linear", false))),
             ("norm-epsilon", 1e-5), ("dt-min", c.Real("time_step_min", 0.001)),
         ]);
     }
-
-    private static int Number(BlockSpec block, string option) => int.Parse(block.Find(option)!, CultureInfo.InvariantCulture);
 }
