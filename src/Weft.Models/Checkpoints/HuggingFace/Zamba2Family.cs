@@ -10,6 +10,9 @@ internal sealed class Zamba2Family : Family
 {
     private const string Inside = ".shared_transformer.";
 
+    // What has adapters.
+    private static readonly string[] Adapted = ["feed_forward.gate_up_proj", "self_attn.linear_q", "self_attn.linear_k", "self_attn.linear_v"];
+
     public override string ModelType => "zamba2";
 
     public override string Architecture => "Zamba2ForCausalLM";
@@ -42,7 +45,7 @@ internal sealed class Zamba2Family : Family
 
         // A layer with a set of its own still has the adapters of all uses that would share it.
         HashSet<string> adapters = [.. homes.SelectMany((home, set) => places.Index().Where(p => p.Index % homes.Length != set)
-            .SelectMany(p => new[] { "feed_forward.gate_up_proj", "self_attn.linear_q", "self_attn.linear_k", "self_attn.linear_v" }.Select(kind => $"{home}{kind}_adapter_list.{p.Index}.")))];
+            .SelectMany(p => Adapted.Select(kind => $"{home}{kind}_adapter_list.{p.Index}.")))];
         map.Ignore(key => key.LastIndexOf("weight", StringComparison.Ordinal) is > 2 and int at && adapters.Contains(key[..(at - 2)]));
         int uses = 0, block = 0;
         for (int i = 0; i < hybrids.Length; i++)
