@@ -127,19 +127,27 @@ public abstract class Family
     /// <summary>A mixer that is attention or Mamba, and the norm before it, under the keys that most hybrids of them have.</summary>
     private protected static void MapAttentionOrMamba(Layer layer, int width, WeightMap map)
     {
-        string ours = layer.First + "mixer.", mamba = layer.Theirs + "mamba.";
         map[layer.First + "norm.weight"] = layer.Theirs + "input_layernorm.weight";
-        switch (layer.Mixer.Name)
+        if (layer.Attends)
         {
-            case "attention":
-                LlamaFamily.MapAttention(layer.Mixer, width, map, ours, layer.Theirs + "self_attn.");
-                break;
-            case "mamba":
-                MambaFamily.MapMixer(layer.Mixer, width, map, ours, mamba);
-                break;
-            default:
-                Mamba2Family.MapMixer(layer.Mixer, width, map, ours, mamba);
-                break;
+            LlamaFamily.MapAttention(layer.Mixer, width, map, layer.First + "mixer.", layer.Theirs + "self_attn.");
+        }
+        else
+        {
+            MapMamba(layer.Mixer, width, map, layer.First + "mixer.", layer.Theirs + "mamba.");
+        }
+    }
+
+    /// <summary>A mixer of Mamba or Mamba-2.</summary>
+    private protected static void MapMamba(BlockSpec block, int width, WeightMap map, string ours, string theirs)
+    {
+        if (block.Name == "mamba")
+        {
+            MambaFamily.MapMixer(block, width, map, ours, theirs);
+        }
+        else
+        {
+            Mamba2Family.MapMixer(block, width, map, ours, theirs);
         }
     }
 

@@ -12,14 +12,7 @@ internal class MambaFamily : Family
     public override ModelConfig Read(HfConfig c) =>
         Base(c, Enumerable.Repeat(Block(c), LayerCount(c)), "layer_norm_epsilon", tied: true, epsilon: 1e-5);
 
-    public override void Map(HfConfig c, ModelConfig model, WeightMap map)
-    {
-        MapBackbone(model, map);
-        for (int i = 0; i < model.Blocks.Count; i++)
-        {
-            MapMixer(model.Blocks[i], model.Width, map, $"blocks.{i}.mixer.", $"backbone.layers.{i}.mixer.");
-        }
-    }
+    public override void Map(HfConfig c, ModelConfig model, WeightMap map) => MapBackbone(model, map);
 
     public override JsonObject? Describe(ModelConfig model)
     {
@@ -75,7 +68,7 @@ internal class MambaFamily : Family
     /// <summary>a b, at most the largest number: what is too large is refused where it is used.</summary>
     internal static int Times(int a, int b) => (int)Math.Min((long)a * b, int.MaxValue);
 
-    /// <summary>What Mamba's models have around their mixers.</summary>
+    /// <summary>All of a model of Mamba or Mamba-2 alone.</summary>
     internal static void MapBackbone(ModelConfig model, WeightMap map)
     {
         const string Old = "backbone.embedding.weight";
@@ -83,6 +76,7 @@ internal class MambaFamily : Family
         for (int i = 0; i < model.Blocks.Count; i++)
         {
             map[$"blocks.{i}.norm.weight"] = $"backbone.layers.{i}.norm.weight";
+            MapMamba(model.Blocks[i], model.Width, map, $"blocks.{i}.mixer.", $"backbone.layers.{i}.mixer.");
         }
     }
 
