@@ -13,14 +13,7 @@ internal sealed class Mamba2Family : Family
     public override ModelConfig Read(HfConfig c) =>
         Base(c, Enumerable.Repeat(Block(c), LayerCount(c)), "layer_norm_epsilon", tied: false, epsilon: 1e-5);
 
-    public override void Map(HfConfig c, ModelConfig model, WeightMap map)
-    {
-        MambaFamily.MapBackbone(model, map);
-        for (int i = 0; i < model.Blocks.Count; i++)
-        {
-            MapMixer(model.Blocks[i], model.Width, map, $"blocks.{i}.mixer.", $"backbone.layers.{i}.mixer.");
-        }
-    }
+    public override void Map(HfConfig c, ModelConfig model, WeightMap map) => MambaFamily.MapBackbone(model, map);
 
     public override JsonObject? Describe(ModelConfig model)
     {
@@ -93,6 +86,6 @@ internal sealed class Mamba2Family : Family
             map[ours + name] = theirs + name;
         }
 
-        MambaFamily.MapConvolution(map, ours, theirs, o.InnerWidth(width) + (2 * o.Groups * o.State), o.Conv, o.ConvBias);
+        MambaFamily.MapConvolution(map, ours + "conv1d.", theirs + "conv1d.", o.InnerWidth(width) + (2 * o.Groups * o.State), o.Conv, o.ConvBias);
     }
 }

@@ -12,14 +12,7 @@ internal class MambaFamily : Family
     public override ModelConfig Read(HfConfig c) =>
         Base(c, Enumerable.Repeat(Block(c), LayerCount(c)), "layer_norm_epsilon", tied: true, epsilon: 1e-5);
 
-    public override void Map(HfConfig c, ModelConfig model, WeightMap map)
-    {
-        MapBackbone(model, map);
-        for (int i = 0; i < model.Blocks.Count; i++)
-        {
-            MapMixer(model.Blocks[i], model.Width, map, $"blocks.{i}.mixer.", $"backbone.layers.{i}.mixer.");
-        }
-    }
+    public override void Map(HfConfig c, ModelConfig model, WeightMap map) => MapBackbone(model, map);
 
     public override JsonObject? Describe(ModelConfig model)
     {
@@ -67,7 +60,7 @@ internal class MambaFamily : Family
     internal static object? Rank(int width, int rank) => rank == UsualRank(width) ? null : rank;
 
     /// <summary>The rank of the steps that the word auto stands for.</summary>
-    internal static int UsualRank(int width) => (width + 15) / 16;
+    internal static int UsualRank(int width) => (int)((width + 15L) / 16);
 
     /// <summary>The options for the biases of the projections and of the convolution.</summary>
     internal static (string, object?)[] Biases(bool projections, bool convolution) => [("bias", projections ? true : null), ("conv-bias", convolution ? null : false)];
@@ -75,7 +68,7 @@ internal class MambaFamily : Family
     /// <summary>a b, at most the largest number: what is too large is refused where it is used.</summary>
     internal static int Times(int a, int b) => (int)Math.Min((long)a * b, int.MaxValue);
 
-    /// <summary>What Mamba's models have around their mixers.</summary>
+    /// <summary>All of a model of Mamba or Mamba-2 alone.</summary>
     internal static void MapBackbone(ModelConfig model, WeightMap map)
     {
         const string Old = "backbone.embedding.weight";
@@ -83,6 +76,7 @@ internal class MambaFamily : Family
         for (int i = 0; i < model.Blocks.Count; i++)
         {
             map[$"blocks.{i}.norm.weight"] = $"backbone.layers.{i}.norm.weight";
+            MapMamba(model.Blocks[i], model.Width, map, $"blocks.{i}.mixer.", $"backbone.layers.{i}.mixer.");
         }
     }
 
@@ -105,16 +99,16 @@ internal class MambaFamily : Family
             map[$"{ours}{name}_norm.weight"] = $"{theirs}{name}_layernorm.weight";
         }
 
-        MapConvolution(map, ours, theirs, o.InnerWidth(width), o.Conv, o.ConvBias);
+        MapConvolution(map, ours + "conv1d.", theirs + "conv1d.", o.InnerWidth(width), o.Conv, o.ConvBias);
     }
 
     /// <summary>A depthwise convolution, which torch keeps as [channels, 1, taps].</summary>
     internal static void MapConvolution(WeightMap map, string ours, string theirs, int channels, int taps, bool bias)
     {
-        map[ours + "conv1d.weight"] = WeightSource.Of(theirs + "conv1d.weight").As(channels, 1, taps);
+        map[ours + "weight"] = WeightSource.Of(theirs + "weight").As(channels, 1, taps);
         if (bias)
         {
-            map[ours + "conv1d.bias"] = theirs + "conv1d.bias";
+            map[ours + "bias"] = theirs + "bias";
         }
     }
 }

@@ -42,6 +42,8 @@ internal sealed class MambaSsmFamily : Family
         };
     }
 
+    public override void Map(HfConfig c, ModelConfig model, WeightMap map) => MambaFamily.MapBackbone(model, map);
+
     private static BlockSpec Block(HfConfig c, int width)
     {
         c.Require("layer", "Mamba1", "Mamba2");
@@ -73,22 +75,5 @@ internal sealed class MambaSsmFamily : Family
 
         string norm = !c.Flag("rmsnorm", true) ? "none" : c.Flag("norm_before_gate", false) ? "norm-first" : "gate-first";
         return Spec.Of("mamba2", [.. common, ("head-dim", c.Int("headdim", 64)), ("groups", c.Int("ngroups", 1)), ("norm", norm), .. Mamba2Family.Steps(c, "dt_limit")]);
-    }
-
-    public override void Map(HfConfig c, ModelConfig model, WeightMap map)
-    {
-        MambaFamily.MapBackbone(model, map);
-        for (int i = 0; i < model.Blocks.Count; i++)
-        {
-            (string ours, string theirs) = ($"blocks.{i}.mixer.", $"backbone.layers.{i}.mixer.");
-            if (model.Blocks[i].Name == "mamba")
-            {
-                MambaFamily.MapMixer(model.Blocks[i], model.Width, map, ours, theirs);
-            }
-            else
-            {
-                Mamba2Family.MapMixer(model.Blocks[i], model.Width, map, ours, theirs);
-            }
-        }
     }
 }
