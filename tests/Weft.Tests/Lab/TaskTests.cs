@@ -131,7 +131,7 @@ public sealed class TaskTests
             (int[] tokens, int[] targets) = Example(task, difficulty, seed);
             for (int i = 0; i < tokens.Length; i += 2)
             {
-                bool isAgain = tokens[i] < keys && tokens[..i].Contains(tokens[i]);
+                bool isAgain = tokens[i] < keys && tokens.AsSpan(0, i).Contains(tokens[i]);
                 Assert.Equal(isAgain ? tokens[i + 1] : -1, targets[i]);
                 Assert.Equal(-1, targets[i + 1]);
                 noisy += tokens[i] >= 2 * keys ? 1 : 0;
