@@ -41,6 +41,9 @@ public abstract class LabTask
     /// <summary>Examples of a batch.</summary>
     public virtual int Batch => 32;
 
+    /// <summary>Whether a model learns every next token of an example, as some sources do, and not only those that are asked, which alone are scored.</summary>
+    public virtual bool LearnsAll => false;
+
     /// <summary>The tokens of an example, the answer included.</summary>
     public abstract int Length(int difficulty);
 

@@ -8,7 +8,7 @@ namespace Weft.Lab.Tasks;
 /// </summary>
 /// <remarks>
 /// The sequence has 16 tokens a pair: the pairs, then queries at even places, drawn by the power law p(i) ~ i^(a-1), a = 0.01, so that most come
-/// soon; random tokens between them. Keys are the lower half of the vocabulary, values the upper.
+/// soon; random tokens of the whole vocabulary between them. Keys are the lower half of the vocabulary but 0, values the upper.
 /// </remarks>
 internal sealed class Mqar : LabTask
 {
@@ -50,29 +50,26 @@ internal sealed class Mqar : LabTask
             (tokens[2 * i], tokens[(2 * i) + 1]) = (keys[i], values[i]);
         }
 
-        // Each key at an even place of its own: places are drawn without replacement by weight.
-        Span<double> weights = stackalloc double[places];
+        // Each key at an even place of its own: places are drawn by weight, and again where one is taken, which is without replacement.
+        Span<double> sums = stackalloc double[places];
+        Span<bool> taken = stackalloc bool[places];
+        taken.Clear();
         double total = 0;
         for (int i = 0; i < places; i++)
         {
-            total += weights[i] = Math.Pow(i + 1, Power - 1);
+            sums[i] = total += Math.Pow(i + 1, Power - 1);
         }
 
         for (int i = 0; i < difficulty; i++)
         {
-            double left = random.NextDouble() * total;
-            int place = 0;
-            while (place < places - 1 && (weights[place] == 0 || (left -= weights[place]) >= 0))
+            int place;
+            do
             {
-                place++;
+                place = sums.BinarySearch<double, double>(random.NextDouble() * total);
+                place = place < 0 ? ~place : place; // the first place whose sum is not less
             }
-
-            while (weights[place] == 0)
-            {
-                place = (place + 1) % places; // rounding alone leads here
-            }
-
-            (total, weights[place]) = (total - weights[place], 0);
+            while (taken[place]);
+            taken[place] = true;
             int at = context + (2 * place);
             (tokens[at], targets[at]) = (keys[i], values[i]);
         }

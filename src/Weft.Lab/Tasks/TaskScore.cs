@@ -9,15 +9,15 @@ namespace Weft.Lab.Tasks;
 /// <param name="Difficulty">The difficulty.</param>
 /// <param name="Length">The tokens of an example.</param>
 /// <param name="Exact">The share of examples answered without a single error.</param>
-/// <param name="Correct">The share of the answers' tokens before their first error; where answers do not follow from each other (<see cref="TaskScore"/>), of all that are right.</param>
+/// <param name="Correct">The share of the answers' tokens that are right, up to the first error of each answer (<see cref="TaskScore"/>).</param>
 /// <param name="Loss">The mean cross-entropy of the answers' tokens, in nats.</param>
 public readonly record struct TaskAccuracy(int Difficulty, int Length, double Exact, double Correct, double Loss);
 
 /// <summary>
 /// Scores by one pass over each example with its right answer: up to the first error the tokens that a model generates by itself are the right
 /// ones, so the pass predicts just what free greedy generation would, and what comes after an error counts for nothing. (Scores under teacher
-/// forcing, which some sources report, count it.) Where the token after an asked position is not its answer, as a query's is in recall, answers do not follow from
-/// each other and each counts for itself.
+/// forcing, which some sources report, count it.) An answer is a run of asked positions of which each reads what was to be told at the one
+/// before; others, as of several queries in recall, do not follow from each other: each counts for itself.
 /// </summary>
 public static class TaskScore
 {
@@ -47,7 +47,7 @@ public static class TaskScore
             tape.Reset();
             for (int row = 0; row < rows; row++)
             {
-                bool isRight = true; // so far
+                bool isRight = true, isUnbroken = true; // the example so far; the answer so far
                 for (int t = 0; t < length; t++)
                 {
                     int at = (row * length) + t, target = targets[at];
@@ -57,8 +57,9 @@ public static class TaskScore
                     }
 
                     ReadOnlySpan<float> scores = part.Slice(at * vocabulary, vocabulary);
-                    bool follows = t + 1 < length && tokens[at + 1] == target, hit = Best(scores) == target;
-                    correct += hit && (isRight || !follows) ? 1 : 0;
+                    bool follows = t > 0 && tokens[at] == targets[at - 1], hit = Best(scores) == target;
+                    isUnbroken = hit && (isUnbroken || !follows);
+                    correct += isUnbroken ? 1 : 0;
                     isRight &= hit;
                     asked++;
                     nats += Nats(scores, target);

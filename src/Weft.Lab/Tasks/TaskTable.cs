@@ -7,5 +7,13 @@ public static class TaskTable
     public static IReadOnlyList<LabTask> All { get; } =
     [
         new Mqar(),
+        new Induction(),
+        new SelectiveCopy(),
+        new MadRecall(),
+        new MadFuzzyRecall(),
+        new MadNoisyRecall(),
+        new MadSelectiveCopy(),
+        new MadCompression(),
+        new MadMemorisation(),
     ];
 }

@@ -65,6 +65,10 @@ public static class TaskTrial
             for (int i = 0; i < batch; i++)
             {
                 task.Make(examples, difficulty, tokens.AsSpan(i * length, length), targets.AsSpan(i * length, length));
+                if (task.LearnsAll)
+                {
+                    tokens.AsSpan((i * length) + 1, length - 1).CopyTo(targets.AsSpan(i * length));
+                }
             }
 
             try
