@@ -7,5 +7,13 @@ public static class TaskTable
     public static IReadOnlyList<LabTask> All { get; } =
     [
         new Mqar(),
+        new Copy(),
+        new PrefixCopy(),
+        new Phonebook(),
+        new Parity(),
+        new Mod5(),
+        new Mod5Brackets(),
+        new WordProblem(points: 3),
+        new WordProblem(points: 5),
     ];
 }
