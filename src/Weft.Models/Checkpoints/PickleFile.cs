@@ -8,48 +8,35 @@ namespace Weft.Models.Checkpoints;
 /// (NAME/data.pkl) and the storages, one entry each (NAME/data/KEY). The pickle is run by <see cref="PickleMachine"/>, which can build tensors
 /// and nothing else. Everything is checked at once: names, shapes, and that every tensor lies in its storage and every storage in the file.
 /// </summary>
-public sealed class PickleFile : WeightFile
+public sealed class PickleFile : SingleFile
 {
-    private readonly DataFile file;
     private readonly ZipDirectory zip;
     private readonly string archive;
     private readonly Dictionary<string, PickleStorage> storages = new(StringComparer.Ordinal);
     private readonly Dictionary<string, (SafetensorsEntry Entry, PickleTensor Tensor)> tensors = new(StringComparer.Ordinal);
 
-    private PickleFile(DataFile file)
+    private PickleFile(DataFile data)
+        : base(data)
     {
-        this.file = file;
         RefuseOtherFormats();
-        zip = new ZipDirectory(file);
+        zip = new ZipDirectory(data);
         archive = FindArchive();
         RefuseBigEndian();
-        byte[] pickle = ReadEntry("data.pkl", PickleMachine.MaxLength) ?? throw Bad(file.Path, "it has no data.pkl");
-        foreach ((string name, PickleTensor tensor) in PickleMachine.Run(pickle, file.Path, FindStorage))
+        byte[] pickle = ReadEntry("data.pkl", PickleMachine.MaxLength) ?? throw Bad(Data.Path, "it has no data.pkl");
+        foreach ((string name, PickleTensor tensor) in PickleMachine.Run(pickle, Data.Path, FindStorage))
         {
             this.tensors.Add(name, (new SafetensorsEntry(name, tensor.Type, tensor.Sizes), tensor));
         }
         ByteCount = this.storages.Values.Sum(s => s.Count * s.BytesPerElement);
-        if (ByteCount > file.Length)
+        if (ByteCount > Data.Length)
         {
-            throw Bad(file.Path, "its storages overlap"); // no entry of a sound zip file does
+            throw Bad(Data.Path, "its storages overlap"); // no entry of a sound zip file does
         }
     }
 
     /// <summary>Opens a file and checks all it says of itself.</summary>
     /// <exception cref="InputException">It cannot be read, or is no checkpoint that holds tensors and nothing else.</exception>
-    public static new PickleFile Open(string path)
-    {
-        DataFile file = DataFile.Open(path);
-        try
-        {
-            return new PickleFile(file);
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
-    }
+    public static new PickleFile Open(string path) => Open(path, data => new PickleFile(data));
 
     /// <inheritdoc/>
     public override IEnumerable<string> Names => this.tensors.Keys;
@@ -61,44 +48,31 @@ public sealed class PickleFile : WeightFile
     public override bool Contains(string name) => this.tensors.ContainsKey(name);
 
     /// <inheritdoc/>
-    public override SafetensorsEntry Info(string name) => Find(name).Entry;
-
-    /// <inheritdoc/>
-    public override string PathOf(string name)
-    {
-        Find(name);
-        return file.Path;
-    }
+    public override SafetensorsEntry Info(string name) => Find(this.tensors, name).Entry;
 
     /// <inheritdoc/>
     public override void ReadBytes(string name, long startByte, Span<byte> destination)
     {
         RequireBytes(name, startByte, destination.Length);
-        Find(name).Tensor.Read(file, startByte, destination);
+        Find(this.tensors, name).Tensor.Read(Data, startByte, destination);
     }
-
-    /// <inheritdoc/>
-    public override void Dispose() => file.Dispose();
-
-    private (SafetensorsEntry Entry, PickleTensor Tensor) Find(string name) =>
-        this.tensors.TryGetValue(name, out (SafetensorsEntry, PickleTensor) found) ? found : throw Bad(file.Path, $"it has no tensor {AtomicFile.Quote(name)}");
 
     private void RefuseOtherFormats()
     {
         const int TarMagic = 257;
-        byte[] start = file.Start(TarMagic + 5);
+        byte[] start = Data.Start(TarMagic + 5);
         if (start.Length == 0)
         {
-            throw Bad(file.Path, "it is empty");
+            throw Bad(Data.Path, "it is empty");
         }
-        file.RefusePointer();
+        Data.RefusePointer();
         if (start[0] == (byte)PickleOpcode.PROTO || (start.Length > TarMagic && start.AsSpan(TarMagic).SequenceEqual("ustar"u8)))
         {
-            throw Bad(file.Path, "it is in PyTorch's format from before version 1.6, which is not read: load it with PyTorch and save it again");
+            throw Bad(Data.Path, "it is in PyTorch's format from before version 1.6, which is not read: load it with PyTorch and save it again");
         }
         if (!start.AsSpan().StartsWith("PK"u8))
         {
-            throw Bad(file.Path, "it is no checkpoint of PyTorch, which begins as a zip file");
+            throw Bad(Data.Path, "it is no checkpoint of PyTorch, which begins as a zip file");
         }
     }
 
@@ -107,7 +81,7 @@ public sealed class PickleFile : WeightFile
     {
         string[] found = [.. zip.Names.Where(n => n.EndsWith("/data.pkl", StringComparison.Ordinal) && n.IndexOf('/') == n.LastIndexOf('/')).Take(2)];
         return found.Length == 1 ? found[0][..^"data.pkl".Length]
-            : throw Bad(file.Path, found.Length == 0 ? "it is no checkpoint of PyTorch: it has no data.pkl" : "it has more than one data.pkl");
+            : throw Bad(Data.Path, found.Length == 0 ? "it is no checkpoint of PyTorch: it has no data.pkl" : "it has more than one data.pkl");
     }
 
     private void RefuseBigEndian()
@@ -115,7 +89,7 @@ public sealed class PickleFile : WeightFile
         const int MaxWord = 16;
         if (ReadEntry("byteorder", MaxWord) is { } order && !order.AsSpan().SequenceEqual("little"u8)) // absent from older files, which are all little-endian
         {
-            throw Bad(file.Path, $"its byte order is {AtomicFile.Quote(Encoding.UTF8.GetString(order))}, where only 'little' is read");
+            throw Bad(Data.Path, $"its byte order is {AtomicFile.Quote(Encoding.UTF8.GetString(order))}, where only 'little' is read");
         }
     }
 
@@ -127,10 +101,10 @@ public sealed class PickleFile : WeightFile
         }
         if (length > limit)
         {
-            throw Bad(file.Path, $"its {name} of {length} bytes is over the limit of {limit}");
+            throw Bad(Data.Path, $"its {name} of {length} bytes is over the limit of {limit}");
         }
         byte[] bytes = new byte[length];
-        file.Read(start, bytes);
+        Data.Read(start, bytes);
         return bytes;
     }
 

@@ -32,10 +32,10 @@ internal static class WeightLoader
         return made;
     }
 
-    // A configuration may ask for any size. It gets twice what its weights hold, so that a difference is still told by name.
+    // A configuration may ask for any size. It gets twice the numbers of 2 bytes that its files can hold, so that a difference is still told by name.
     private static LanguageModel Build(string config, ModelConfig model, Device device, WeightFile weights)
     {
-        long allowance = (2 * weights.Names.Sum(n => weights.Info(n).Count)) + (1 << 20);
+        long allowance = weights.ByteCount + (1 << 20);
         try
         {
             return LanguageModel.Blank(model, device, allowance);

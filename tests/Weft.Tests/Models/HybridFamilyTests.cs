@@ -1,5 +1,3 @@
-using System.Text;
-using System.Text.Json.Nodes;
 using Weft.Models;
 using Weft.Models.Checkpoints.HuggingFace;
 using Weft.Tensors;
@@ -65,13 +63,7 @@ public class HybridFamilyTests
     // The family's fixture with some keys changed.
     private static ModelConfig Read(string family, string changes)
     {
-        JsonObject config = JsonNode.Parse(File.ReadAllText(FixtureFiles.At("hf", family, "config.json")))!.AsObject();
-        foreach ((string key, JsonNode? value) in JsonNode.Parse(changes)!.AsObject())
-        {
-            config[key] = value?.DeepClone();
-        }
-
-        var read = HfConfig.Read(Encoding.UTF8.GetBytes(config.ToJsonString()), "config.json");
-        return Families.Of(read).Read(read);
+        HfConfig config = Configs.Of(family, changes);
+        return Families.Of(config).Read(config);
     }
 }

@@ -12,42 +12,25 @@ internal sealed class BambaFamily : Family
     // A z_loss_coefficient is part of the reference's training loss, not of the model.
     public override ModelConfig Read(HfConfig c)
     {
-        int layers = LayerCount(c);
         int[] attention = c.Ints("attn_layer_indices") ?? [];
-        return Base(c, Enumerable.Range(0, layers).SelectMany<int, BlockSpec>(i => [attention.Contains(i) ? Attention(c) : Mamba(c), LlamaFamily.Mlp(c)]), epsilon: 1e-5);
+        return Base(c, Pairs(LayerCount(c), i => attention.Contains(i) ? Attention(c) : Mamba(c), _ => LlamaFamily.Mlp(c)), epsilon: 1e-5);
     }
 
     public override void Map(HfConfig c, ModelConfig model, WeightMap map)
     {
         MapEnds(model, map, "model.embed_tokens.weight", "model.final_layernorm.weight");
-        for (int i = 0; i < model.Blocks.Count / 2; i++)
+        foreach (Layer layer in LayersOf(model))
         {
-            (string mixer, string mlp, string layer) = ($"blocks.{2 * i}.", $"blocks.{(2 * i) + 1}.", $"model.layers.{i}.");
-            BlockSpec block = model.Blocks[2 * i];
-            map[mixer + "norm.weight"] = layer + "input_layernorm.weight";
-            if (block.Name == "attention")
-            {
-                LlamaFamily.MapAttention(c, block, map, mixer + "mixer.", layer + "self_attn.");
-            }
-            else
-            {
-                Mamba2Family.MapMixer(block, model.Width, map, mixer + "mixer.", layer + "mamba.");
-            }
-
-            map[mlp + "norm.weight"] = layer + "pre_ff_layernorm.weight";
-            LlamaFamily.MapMlp(c, model.Blocks[(2 * i) + 1], map, mlp + "mixer.", layer + "feed_forward.");
+            MapAttentionOrMamba(layer, model.Width, map);
+            map[layer.Second + "norm.weight"] = layer.Theirs + "pre_ff_layernorm.weight";
+            LlamaFamily.MapMlp(layer.Channels, map, layer.Second + "mixer.", layer.Theirs + "feed_forward.");
         }
     }
 
     private static BlockSpec Attention(HfConfig c)
     {
-        int heads = c.Int("num_attention_heads"), headDim = LlamaFamily.HeadDim(c);
-        object? bias = LlamaFamily.Set(c.Flag("attention_bias", false));
-        return Spec.Of("attention",
-        [
-            ("heads", heads), ("kv-heads", c.Int("num_key_value_heads", heads)), ("head-dim", headDim), .. Rotary.Options(c, headDim, part: 0.5),
-            ("bias", bias), ("output-bias", bias),
-        ]);
+        object? bias = Set(c.Flag("attention_bias", false));
+        return Spec.Of("attention", [.. LlamaFamily.Heads(c), .. Rotary.Options(c, LlamaFamily.HeadDim(c), part: 0.5), ("bias", bias), ("output-bias", bias)]);
     }
 
     private static BlockSpec Mamba(HfConfig c) =>

@@ -30,9 +30,9 @@ internal sealed class FalconH1Family : Family
             (string mamba, string attention, string mlp, string layer) = ($"blocks.{3 * i}.", $"blocks.{(3 * i) + 1}.", $"blocks.{(3 * i) + 2}.", $"model.layers.{i}.");
             map[mamba + "norm.weight"] = layer + "input_layernorm.weight";
             Mamba2Family.MapMixer(model.Blocks[3 * i], model.Width, map, mamba + "mixer.", layer + "mamba.");
-            LlamaFamily.MapAttention(c, model.Blocks[(3 * i) + 1], map, attention + "mixer.", layer + "self_attn.");
+            LlamaFamily.MapAttention(model.Blocks[(3 * i) + 1], model.Width, map, attention + "mixer.", layer + "self_attn.");
             map[mlp + "norm.weight"] = layer + "pre_ff_layernorm.weight";
-            LlamaFamily.MapMlp(c, model.Blocks[(3 * i) + 2], map, mlp + "mixer.", layer + "feed_forward.");
+            LlamaFamily.MapMlp(model.Blocks[(3 * i) + 2], map, mlp + "mixer.", layer + "feed_forward.");
         }
     }
 
@@ -50,7 +50,7 @@ internal sealed class FalconH1Family : Family
     // A factor of the keys is one of the scores: positions turn what is multiplied as they turn what is not.
     private static BlockSpec Attention(HfConfig c)
     {
-        object? bias = LlamaFamily.Set(c.Flag("attention_bias", false));
+        object? bias = Set(c.Flag("attention_bias", false));
         double keys = c.Real("key_multiplier", 1);
         return LlamaFamily.AttentionOf(c,
             ("parallel", true), ("bias", bias), ("output-bias", bias), ("scale", keys == 1 ? null : keys == 0 ? throw c.Bad("key_multiplier", "0 is not supported") : keys / Math.Sqrt(LlamaFamily.HeadDim(c))),

@@ -1,5 +1,3 @@
-using System.Text.Json.Nodes;
-
 namespace Weft.Models.Checkpoints.HuggingFace;
 
 /// <summary>The sizes of gated delta nets as the configurations of Qwen3-Next and its relatives give them.</summary>
@@ -24,26 +22,5 @@ internal readonly record struct GatedDeltaSizes(int Heads, int KeyHeads, int Key
 
     /// <summary>The block.</summary>
     public BlockSpec Block(double epsilon, bool negative = false) => Spec.Of("gated-deltanet", ("heads", Heads), ("key-heads", KeyHeads), ("head-dim", KeyWidth),
-        ("value-dim", ValueWidth), ("conv", Conv), ("norm-epsilon", epsilon), ("negative-eigenvalues", LlamaFamily.Set(negative)));
-
-    /// <summary>The kinds of a model's layers, whose mixers are every second block.</summary>
-    public static JsonArray LayerTypes(ModelConfig model) =>
-        new([.. model.Blocks.Where((_, i) => i % 2 == 0).Select(b => JsonValue.Create(b.Name == "attention" ? "full_attention" : "linear_attention"))]);
-
-    /// <summary>Which layers have a gated delta net, or another linear mixer, and which softmax attention.</summary>
-    public static bool[] LinearLayers(HfConfig c, int count, Func<int, bool> usual)
-    {
-        if (c.Texts("layer_types") is not { } types)
-        {
-            return [.. Enumerable.Range(0, count).Select(usual)];
-        }
-
-        return types.Length != count ? throw c.Bad("layer_types", $"it names {types.Length} layers of {count}")
-            : Array.ConvertAll(types, t => t switch
-            {
-                "linear_attention" or "mamba" => true, // the second of each is an old word for it
-                "full_attention" or "attention" => false,
-                _ => throw c.Bad("layer_types", $"{PatternText.Quote(t)} is not supported; what is: full_attention, linear_attention"),
-            });
-    }
+        ("value-dim", ValueWidth), ("conv", Conv), ("norm-epsilon", epsilon), ("negative-eigenvalues", Family.Set(negative)));
 }

@@ -15,21 +15,14 @@ internal sealed class Gpt2Family : Family
         HfConfig c = Spelled(config);
         int heads = c.Int("num_attention_heads"), width = c.Int("hidden_size"), positions = c.Int("max_position_embeddings", 1024);
         c.Require("add_cross_attention", "false");
-        c.Require("activation_function", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu", "relu", "relu2", "silu", "swish");
-        string activation = c.Text("activation_function", "gelu_new") switch
-        {
-            "gelu_new" or "gelu_pytorch_tanh" or "gelu_fast" => "gelu-tanh",
-            "swish" => "silu",
-            string word => word,
-        };
         bool byHead = c.Flag("scale_attn_weights", true), byLayer = c.Flag("scale_attn_by_inverse_layer_idx", false);
         if (heads < 1 || width % heads != 0)
         {
             throw c.Bad("n_head", $"{heads} heads do not divide the width {width}");
         }
 
-        BlockSpec mlp = Spec.Of("mlp", ("hidden", c.Int("n_inner", 4 * Math.Min(width, 1 << 20))), ("activation", activation), ("bias", true), ("pre-norm", "layer"));
-        return Base(c, Enumerable.Range(0, c.Int("num_hidden_layers")).SelectMany<int, BlockSpec>(i => [Attention(i), mlp]), "layer_norm_epsilon", tied: true, epsilon: 1e-5) with
+        BlockSpec mlp = Spec.Of("mlp", ("hidden", c.Int("n_inner", 4 * Math.Min(width, 1 << 20))), ("activation", CommonKeys.Activation(c, "activation_function", "gelu_new")), ("bias", true), ("pre-norm", "layer"));
+        return Base(c, Pairs(LayerCount(c), Attention, _ => mlp), "layer_norm_epsilon", tied: true, epsilon: 1e-5) with
         {
             Positions = positions > 0 ? positions : throw c.Bad("n_positions", "a number above 0 is expected"),
             FinalNorm = NormKind.Layer,
@@ -49,30 +42,23 @@ internal sealed class Gpt2Family : Family
         string prefix = map.Has("wte.weight") && !map.Has("transformer.wte.weight") ? "" : "transformer.";
         map["embedding.weight"] = prefix + "wte.weight";
         map["positions.weight"] = prefix + "wpe.weight";
-        Norm("norm.", "ln_f.");
+        MapWhole(map, "norm.", prefix + "ln_f.", bias: true);
         MapHead(model, map);
         map.Ignore(key => key.EndsWith(".attn.bias", StringComparison.Ordinal) || key.EndsWith(".attn.masked_bias", StringComparison.Ordinal)); // the causal mask
-        for (int i = 0; i < model.Blocks.Count; i += 2)
+        foreach (Layer layer in LayersOf(model, prefix + "h."))
         {
-            string layer = $"h.{i / 2}.", ours = $"blocks.{i}.", mlp = $"blocks.{i + 1}.";
-            Norm(ours + "norm.", layer + "ln_1.");
-            Linear(ours + "mixer.qkv_proj.", layer + "attn.c_attn.");
-            Linear(ours + "mixer.out_proj.", layer + "attn.c_proj.");
-            Norm(mlp + "norm.", layer + "ln_2.");
-            Linear(mlp + "mixer.up_proj.", layer + "mlp.c_fc.");
-            Linear(mlp + "mixer.down_proj.", layer + "mlp.c_proj.");
-        }
-
-        void Norm(string ours, string theirs)
-        {
-            map[ours + "weight"] = $"{prefix}{theirs}weight";
-            map[ours + "bias"] = $"{prefix}{theirs}bias";
+            MapWhole(map, layer.First + "norm.", layer.Theirs + "ln_1.", bias: true);
+            Linear(layer.First + "mixer.qkv_proj.", layer.Theirs + "attn.c_attn.");
+            Linear(layer.First + "mixer.out_proj.", layer.Theirs + "attn.c_proj.");
+            MapWhole(map, layer.Second + "norm.", layer.Theirs + "ln_2.", bias: true);
+            Linear(layer.Second + "mixer.up_proj.", layer.Theirs + "mlp.c_fc.");
+            Linear(layer.Second + "mixer.down_proj.", layer.Theirs + "mlp.c_proj.");
         }
 
         void Linear(string ours, string theirs)
         {
-            map[ours + "weight"] = WeightSource.Transpose($"{prefix}{theirs}weight");
-            map[ours + "bias"] = $"{prefix}{theirs}bias";
+            map[ours + "weight"] = WeightSource.Transpose(theirs + "weight");
+            map[ours + "bias"] = theirs + "bias";
         }
     }
 

@@ -15,7 +15,10 @@ internal sealed class GraniteHybridFamily : Family
     public override ModelConfig Read(HfConfig c)
     {
         c.Require("hidden_act", "silu", "swish"); // the convolution's too
-        return Base(c, Layers(c).SelectMany<string, BlockSpec>(kind => [kind == "full_attention" ? Attention(c) : Mamba(c), Mlp(c)])) with
+        int count = LayerCount(c);
+        string[] kinds = CommonKeys.LayerKinds(c, c.Has("layer_types") ? "layer_types" : "layers_block_type", count, "linear_attention", "full_attention")
+            ?? [.. Enumerable.Repeat("linear_attention", count)];
+        return Base(c, Pairs(kinds.Length, i => kinds[i] == "full_attention" ? Attention(c) : Mamba(c), _ => Mlp(c))) with
         {
             EmbeddingScale = (float)c.Real("embedding_multiplier", 1),
             LogitScale = (float)(1 / c.Real("logits_scaling", 1)),
@@ -25,27 +28,17 @@ internal sealed class GraniteHybridFamily : Family
     public override void Map(HfConfig c, ModelConfig model, WeightMap map)
     {
         MapEnds(model, map, "model.embed_tokens.weight", "model.norm.weight");
-        for (int i = 0; i < model.Blocks.Count / 2; i++)
+        foreach (Layer layer in LayersOf(model))
         {
-            (BlockSpec mixer, BlockSpec mlp) = (model.Blocks[2 * i], model.Blocks[(2 * i) + 1]);
-            (string first, string second, string layer) = ($"blocks.{2 * i}.", $"blocks.{(2 * i) + 1}.", $"model.layers.{i}.");
-            map[first + "norm.weight"] = layer + "input_layernorm.weight";
-            if (mixer.Name == "attention")
+            MapAttentionOrMamba(layer, model.Width, map);
+            map[layer.Second + "norm.weight"] = layer.Theirs + "post_attention_layernorm.weight";
+            bool hasExperts = layer.Channels.Name == "moe";
+            string shared = layer.Second + (hasExperts ? "mixer.shared." : "mixer.");
+            map[shared + "gate_up_proj.weight"] = layer.Theirs + "shared_mlp.input_linear.weight";
+            map[shared + "down_proj.weight"] = layer.Theirs + "shared_mlp.output_linear.weight";
+            if (hasExperts)
             {
-                LlamaFamily.MapAttention(c, mixer, map, first + "mixer.", layer + "self_attn.");
-            }
-            else
-            {
-                Mamba2Family.MapMixer(mixer, model.Width, map, first + "mixer.", layer + "mamba.");
-            }
-
-            map[second + "norm.weight"] = layer + "post_attention_layernorm.weight";
-            string shared = mlp.Name == "moe" ? second + "mixer.shared." : second + "mixer.";
-            map[shared + "gate_up_proj.weight"] = layer + "shared_mlp.input_linear.weight";
-            map[shared + "down_proj.weight"] = layer + "shared_mlp.output_linear.weight";
-            if (mlp.Name == "moe")
-            {
-                MapExperts(c, model.Width, map, second + "mixer.", layer + "block_sparse_moe.");
+                MapExperts(c, model.Width, map, layer.Second + "mixer.", layer.Theirs + "block_sparse_moe.");
             }
         }
     }
@@ -60,23 +53,13 @@ internal sealed class GraniteHybridFamily : Family
         map[ours + "experts.down_proj.weight"] = WeightSource.Of(isInMemory ? joined + "down_proj" : theirs + "output_linear.weight").As(experts, width, hidden);
     }
 
-    private static string[] Layers(HfConfig c)
-    {
-        int layers = LayerCount(c);
-        string key = c.Has("layer_types") ? "layer_types" : "layers_block_type";
-        string[] kinds = HybridKeys.Layers(c, key, "linear_attention", "full_attention") ?? [.. Enumerable.Repeat("linear_attention", layers)];
-        return kinds.Length == layers ? kinds : throw c.Bad(key, $"it names {kinds.Length} layers of {layers}");
-    }
-
     private static BlockSpec Attention(HfConfig c)
     {
-        int heads = c.Int("num_attention_heads"), headDim = LlamaFamily.HeadDim(c);
         double scale = c.Real("attention_multiplier", 1);
-        object? bias = LlamaFamily.Set(c.Flag("attention_bias", false));
+        object? bias = Set(c.Flag("attention_bias", false));
         return Spec.Of("attention",
         [
-            ("heads", heads), ("kv-heads", c.Int("num_key_value_heads", heads)), ("head-dim", headDim),
-            .. c.Text("position_embedding_type", "none") == "rope" ? Rotary.Whole(c, headDim) : [("positions", "none")],
+            .. LlamaFamily.Heads(c), .. c.Text("position_embedding_type", "none") == "rope" ? Rotary.Whole(c, LlamaFamily.HeadDim(c)) : [("positions", "none")],
             ("scale", scale == 0 ? throw c.Bad("attention_multiplier", "0 is not supported") : scale), ("bias", bias), ("output-bias", bias), ("branch-scale", Branch(c)),
         ]);
     }

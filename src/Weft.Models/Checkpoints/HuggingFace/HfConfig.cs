@@ -79,7 +79,7 @@ public sealed class HfConfig
     /// <summary>Whether a key is given.</summary>
     public bool Has(string key) => Find(ref key) is not null;
 
-    /// <summary>A whole number from 0 on that must be there, or has a usual value.</summary>
+    /// <summary>A whole number from 0 on, or the -1 that some write for none, that must be there or has a usual value.</summary>
     public int Int(string key, int? usual = null) => Find(ref key) is not { } json ? usual ?? throw Missing(key) : ReadInt(json, key);
 
     /// <summary>A whole number; <paramref name="auto"/> where it is not given, or is the word auto.</summary>

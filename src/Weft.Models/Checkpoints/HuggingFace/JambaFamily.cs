@@ -15,37 +15,26 @@ internal sealed class JambaFamily : Family
     public override ModelConfig Read(HfConfig c)
     {
         c.Require("hidden_act", "silu", "swish"); // the convolution's too
-        return Base(c, Enumerable.Range(0, LayerCount(c)).SelectMany<int, BlockSpec>(i => [HasAttention(c, i) ? Attention(c) : Mamba(c), HasExperts(c, i) ? Mixture(c) : Mlp(c)]));
+        return Base(c, Pairs(LayerCount(c), i => HasAttention(c, i) ? Attention(c) : Mamba(c), i => HasExperts(c, i) ? Mixture(c) : Mlp(c)));
     }
 
     public override void Map(HfConfig c, ModelConfig model, WeightMap map)
     {
         MapEnds(model, map, "model.embed_tokens.weight", "model.final_layernorm.weight");
-        for (int i = 0; i < model.Blocks.Count / 2; i++)
+        foreach (Layer layer in LayersOf(model))
         {
-            (BlockSpec mixer, BlockSpec mlp) = (model.Blocks[2 * i], model.Blocks[(2 * i) + 1]);
-            (string first, string second, string layer) = ($"blocks.{2 * i}.", $"blocks.{(2 * i) + 1}.", $"model.layers.{i}.");
-            map[first + "norm.weight"] = layer + "input_layernorm.weight";
-            if (mixer.Name == "attention")
+            MapAttentionOrMamba(layer, model.Width, map);
+            map[layer.Second + "norm.weight"] = layer.Theirs + "pre_ff_layernorm.weight";
+            if (layer.Channels.Name == "moe")
             {
-                LlamaFamily.MapAttention(c, mixer, map, first + "mixer.", layer + "self_attn.");
-            }
-            else
-            {
-                MambaFamily.MapMixer(mixer, model.Width, map, first + "mixer.", layer + "mamba.");
-            }
-
-            map[second + "norm.weight"] = layer + "pre_ff_layernorm.weight";
-            if (mlp.Name == "moe")
-            {
-                string experts = layer + "feed_forward.experts.";
-                map[second + "mixer.router.weight"] = layer + "feed_forward.router.weight";
-                Experts.Map(map, second + "mixer.", ExpertCount(c), c.Int("intermediate_size"), model.Width, experts,
+                string experts = layer.Theirs + "feed_forward.experts.";
+                map[layer.Second + "mixer.router.weight"] = layer.Theirs + "feed_forward.router.weight";
+                Experts.Map(map, layer.Second + "mixer.", ExpertCount(c), c.Int("intermediate_size"), model.Width, experts,
                     e => ($"{experts}{e}.gate_proj.weight", $"{experts}{e}.up_proj.weight", $"{experts}{e}.down_proj.weight"));
             }
             else
             {
-                LlamaFamily.MapMlp(c, mlp, map, second + "mixer.", layer + "feed_forward.");
+                LlamaFamily.MapMlp(layer.Channels, map, layer.Second + "mixer.", layer.Theirs + "feed_forward.");
             }
         }
     }
@@ -65,15 +54,15 @@ internal sealed class JambaFamily : Family
     private static int ExpertCount(HfConfig c) => c.Int("num_experts", c.Int("num_local_experts", 16));
 
     private static BlockSpec Attention(HfConfig c) => Spec.Of("attention",
-        ("heads", c.Int("num_attention_heads")), ("kv-heads", HybridKeys.KeyHeads(c, 8)), ("head-dim", LlamaFamily.HeadDim(c)), ("positions", "none"));
+        ("heads", c.Int("num_attention_heads")), ("kv-heads", CommonKeys.KeyHeads(c, 8)), ("head-dim", LlamaFamily.HeadDim(c)), ("positions", "none"));
 
     private static BlockSpec Mamba(HfConfig c)
     {
-        int width = c.Int("hidden_size"), usualRank = (int)((width + 15L) / 16);
+        int width = c.Int("hidden_size");
         return Spec.Of("mamba",
         [
             ("state", c.Int("mamba_d_state", 16)), ("expand", c.Int("mamba_expand", 2)), ("conv", c.Int("mamba_d_conv", 4)),
-            ("dt-rank", MambaFamily.Rank(width, c.IntOrAuto("mamba_dt_rank", usualRank))), ("norm", "learned"), ("norm-epsilon", c.Real("rms_norm_eps", 1e-6)),
+            ("dt-rank", MambaFamily.Rank(width, c.IntOrAuto("mamba_dt_rank", MambaFamily.UsualRank(width)))), ("norm", "learned"), ("norm-epsilon", c.Real("rms_norm_eps", 1e-6)),
             .. MambaFamily.Biases(c.Flag("mamba_proj_bias", false), c.Flag("mamba_conv_bias", true)),
         ]);
     }

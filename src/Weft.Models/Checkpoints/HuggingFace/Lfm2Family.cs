@@ -15,14 +15,14 @@ internal sealed class Lfm2Family : Family
         HfConfig c = Spelled(config);
         bool[] attends = Attends(c);
         int heads = c.Int("num_attention_heads"), headDim = LlamaFamily.HeadDim(c);
-        BlockSpec conv = Spec.Of("short-conv", ("conv", c.Int("conv_L_cache", 3)), ("bias", LlamaFamily.Set(c.Flag("conv_bias", false))));
+        BlockSpec conv = Spec.Of("short-conv", ("conv", c.Int("conv_L_cache", 3)), ("bias", Set(c.Flag("conv_bias", false))));
         BlockSpec attention = Spec.Of("attention",
         [
             ("heads", heads), ("kv-heads", c.Int("num_key_value_heads", 8)), ("head-dim", headDim), ("qk-norm", "head"), ("norm-epsilon", c.Real("norm_eps", 1e-5)),
             .. Rotary.Whole(c, headDim, theta: 1e6),
         ]);
         BlockSpec mlp = Spec.Of("swiglu", ("hidden", Hidden(c)));
-        return Base(c, attends.SelectMany<bool, BlockSpec>(a => [a ? attention : conv, mlp]), "norm_eps", tied: true, epsilon: 1e-5);
+        return Base(c, Pairs(attends.Length, i => attends[i] ? attention : conv, _ => mlp), "norm_eps", tied: true, epsilon: 1e-5);
     }
 
     public override void Map(HfConfig config, ModelConfig model, WeightMap map)
@@ -30,34 +30,28 @@ internal sealed class Lfm2Family : Family
         HfConfig c = Spelled(config);
         MapEnds(model, map, "model.embed_tokens.weight", "model.embedding_norm.weight");
         int headDim = LlamaFamily.HeadDim(c), queries = c.Int("num_attention_heads") * headDim, keys = c.Int("num_key_value_heads", 8) * headDim, hidden = Hidden(c);
-        for (int i = 0; i < model.Blocks.Count; i += 2)
+        foreach (Layer layer in LayersOf(model))
         {
-            string layer = $"model.layers.{i / 2}.", mixer = $"blocks.{i}.mixer.", mlp = $"blocks.{i + 1}.", attention = layer + "self_attn.";
-            map[$"blocks.{i}.norm.weight"] = layer + "operator_norm.weight";
-            if (model.Blocks[i].Name == "attention")
+            string mixer = layer.First + "mixer.", attention = layer.Theirs + "self_attn.", conv = layer.Theirs + "conv.", mlp = layer.Theirs + "feed_forward.";
+            map[layer.First + "norm.weight"] = layer.Theirs + "operator_norm.weight";
+            if (layer.Attends)
             {
-                map[mixer + "qkv_proj.weight"] = WeightSource.Stack(WeightSource.Of(attention + "q_proj.weight", queries),
-                    WeightSource.Of(attention + "k_proj.weight", keys), WeightSource.Of(attention + "v_proj.weight", keys));
+                map[mixer + "qkv_proj.weight"] = LlamaFamily.Qkv(attention, queries, keys);
                 map[mixer + "q_norm.weight"] = attention + "q_layernorm.weight";
                 map[mixer + "k_norm.weight"] = attention + "k_layernorm.weight";
                 map[mixer + "out_proj.weight"] = attention + "out_proj.weight";
             }
             else
             {
-                int taps = c.Int("conv_L_cache", 3);
-                foreach (string what in (string[])(c.Flag("conv_bias", false) ? ["weight", "bias"] : ["weight"]))
-                {
-                    map[$"{mixer}in_proj.{what}"] = $"{layer}conv.in_proj.{what}";
-                    WeightSource conv = $"{layer}conv.conv.{what}";
-                    map[$"{mixer}conv1d.{what}"] = what == "weight" ? conv.As(model.Width, 1, taps) : conv;
-                    map[$"{mixer}out_proj.{what}"] = $"{layer}conv.out_proj.{what}";
-                }
+                bool bias = c.Flag("conv_bias", false);
+                MapWhole(map, mixer + "in_proj.", conv + "in_proj.", bias);
+                MambaFamily.MapConvolution(map, mixer + "conv1d.", conv + "conv.", model.Width, c.Int("conv_L_cache", 3), bias);
+                MapWhole(map, mixer + "out_proj.", conv + "out_proj.", bias);
             }
 
-            map[mlp + "norm.weight"] = layer + "ffn_norm.weight";
-            map[mlp + "mixer.gate_up_proj.weight"] = WeightSource.Stack(
-                WeightSource.Of(layer + "feed_forward.w1.weight", hidden), WeightSource.Of(layer + "feed_forward.w3.weight", hidden));
-            map[mlp + "mixer.down_proj.weight"] = layer + "feed_forward.w2.weight";
+            map[layer.Second + "norm.weight"] = layer.Theirs + "ffn_norm.weight";
+            map[layer.Second + "mixer.gate_up_proj.weight"] = WeightSource.Stack(WeightSource.Of(mlp + "w1.weight", hidden), WeightSource.Of(mlp + "w3.weight", hidden));
+            map[layer.Second + "mixer.down_proj.weight"] = mlp + "w2.weight";
         }
     }
 
@@ -70,16 +64,16 @@ internal sealed class Lfm2Family : Family
             return null;
         }
 
-        var short1 = new BlockOptions(model.Blocks[conv], conv);
+        var taps = new BlockOptions(model.Blocks[conv], conv);
         var json = new JsonObject
         {
             ["hidden_size"] = model.Width,
             ["intermediate_size"] = new BlockOptions(model.Blocks[1], 1).Int("hidden", SwiGlu.UsualHidden(model.Width), 1, int.MaxValue),
             ["block_auto_adjust_ff_dim"] = false,
             ["num_hidden_layers"] = model.Blocks.Count / 2,
-            ["layer_types"] = new JsonArray([.. model.Blocks.Where((_, i) => i % 2 == 0).Select(b => JsonValue.Create(b.Name == "attention" ? "full_attention" : "conv"))]),
-            ["conv_L_cache"] = short1.Int("conv", 3, 1, int.MaxValue),
-            ["conv_bias"] = short1.Flag("bias", false),
+            ["layer_types"] = KindsOf(model, l => l.Attends ? "full_attention" : "conv"),
+            ["conv_L_cache"] = taps.Int("conv", 3, 1, int.MaxValue),
+            ["conv_bias"] = taps.Flag("bias", false),
             ["norm_eps"] = model.NormEpsilon,
             ["max_position_embeddings"] = Math.Max(2048, model.Context),
             ["num_attention_heads"] = 1,
@@ -98,15 +92,10 @@ internal sealed class Lfm2Family : Family
         return json;
     }
 
-    /// <summary>Which layers attend: those that layer_types says, or in older files full_attn_idxs (all where that is not given either).</summary>
+    // Which layers attend: those that layer_types says, or in older files full_attn_idxs (all where that is not given either).
     private static bool[] Attends(HfConfig c)
     {
-        int layers = c.Int("num_hidden_layers");
-        if (layers is < 1 or > Pattern.MaxBlocks / 2)
-        {
-            throw c.Bad("num_hidden_layers", $"{layers} layers cannot be built; 1 to {Pattern.MaxBlocks / 2} can");
-        }
-
+        int layers = LayerCount(c);
         if (c.Texts("layer_types") is not { } types)
         {
             int[]? which = c.Ints("full_attn_idxs");

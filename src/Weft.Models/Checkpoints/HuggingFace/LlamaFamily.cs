@@ -10,19 +10,18 @@ internal class LlamaFamily : Family
 
     public override string Architecture => "LlamaForCausalLM";
 
-    public override ModelConfig Read(HfConfig c) => Base(c, Layers(c, i => Attention(c, i)), tied: false);
+    public override ModelConfig Read(HfConfig c) => Base(c, Pairs(LayerCount(c), i => Attention(c, i), _ => Mlp(c)));
 
     public override void Map(HfConfig c, ModelConfig model, WeightMap map)
     {
         MapEnds(model, map, "model.embed_tokens.weight", "model.norm.weight");
         map.Ignore(key => key.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal)); // a buffer of old files
-        for (int i = 0; i < c.Int("num_hidden_layers"); i++)
+        foreach (Layer layer in LayersOf(model))
         {
-            string layer = $"model.layers.{i}.";
-            map[$"blocks.{2 * i}.norm.weight"] = layer + "input_layernorm.weight";
-            MapAttention(c, model.Blocks[2 * i], map, $"blocks.{2 * i}.mixer.", layer + "self_attn.");
-            map[$"blocks.{(2 * i) + 1}.norm.weight"] = layer + "post_attention_layernorm.weight";
-            MapMlp(c, model.Blocks[(2 * i) + 1], map, $"blocks.{(2 * i) + 1}.mixer.", layer + "mlp.");
+            map[layer.First + "norm.weight"] = layer.Theirs + "input_layernorm.weight";
+            MapAttention(layer.Mixer, model.Width, map, layer.First + "mixer.", layer.Theirs + "self_attn.");
+            map[layer.Second + "norm.weight"] = layer.Theirs + "post_attention_layernorm.weight";
+            MapMlp(layer.Channels, map, layer.Second + "mixer.", layer.Theirs + "mlp.");
         }
     }
 
@@ -53,19 +52,18 @@ internal class LlamaFamily : Family
         };
     }
 
-    /// <summary>Each layer's attention and MLP.</summary>
-    protected static IEnumerable<BlockSpec> Layers(HfConfig c, Func<int, BlockSpec> attention) =>
-        Enumerable.Range(0, c.Int("num_hidden_layers")).SelectMany<int, BlockSpec>(i => [attention(i), Mlp(c)]);
-
     /// <summary>The attention of a layer.</summary>
     protected virtual BlockSpec Attention(HfConfig c, int layer) =>
         AttentionOf(c, ("bias", Set(c.Flag("attention_bias", false))), ("output-bias", Set(c.Flag("attention_bias", false))));
 
     /// <summary>Attention by the keys that most families have.</summary>
-    internal static BlockSpec AttentionOf(HfConfig c, params ReadOnlySpan<(string, object?)> more)
+    internal static BlockSpec AttentionOf(HfConfig c, params ReadOnlySpan<(string, object?)> more) => Spec.Of("attention", [.. Heads(c), .. Rotary.Whole(c, HeadDim(c)), .. more]);
+
+    /// <summary>The options for the numbers of heads, of queries and of keys, and their columns.</summary>
+    internal static (string, object?)[] Heads(HfConfig c)
     {
-        int heads = c.Int("num_attention_heads"), headDim = HeadDim(c);
-        return Spec.Of("attention", [("heads", heads), ("kv-heads", c.Int("num_key_value_heads", heads)), ("head-dim", headDim), .. Rotary.Whole(c, headDim), .. more]);
+        int heads = c.Int("num_attention_heads");
+        return [("heads", heads), ("kv-heads", c.Int("num_key_value_heads", heads)), ("head-dim", HeadDim(c))];
     }
 
     /// <summary>The gated MLP by the keys that most families have.</summary>
@@ -79,42 +77,34 @@ internal class LlamaFamily : Family
     internal static int HeadDim(HfConfig c) => c.Int("head_dim", c.Int("hidden_size") / Math.Max(1, c.Int("num_attention_heads")));
 
     /// <summary>Attention's maps, with or without biases.</summary>
-    internal static void MapAttention(HfConfig c, BlockSpec block, WeightMap map, string ours, string theirs)
+    internal static void MapAttention(BlockSpec block, int width, WeightMap map, string ours, string theirs)
     {
-        (int heads, int keyHeads, int headDim) = Models.Attention.ReadHeads(new BlockOptions(block, 0), c.Int("hidden_size"));
-        map[ours + "qkv_proj.weight"] = Stack("weight");
-        map[ours + "out_proj.weight"] = theirs + "o_proj.weight";
-        if (block.Find("bias") is "true")
+        (int heads, int keyHeads, int headDim) = Models.Attention.ReadHeads(new BlockOptions(block, 0), width);
+        foreach (string what in WeightAndBias(IsSet(block, "bias")))
         {
-            map[ours + "qkv_proj.bias"] = Stack("bias");
+            map[$"{ours}qkv_proj.{what}"] = Qkv(theirs, heads * headDim, keyHeads * headDim, what);
         }
 
-        if (block.Find("output-bias") is "true")
-        {
-            map[ours + "out_proj.bias"] = theirs + "o_proj.bias";
-        }
-
+        MapWhole(map, ours + "out_proj.", theirs + "o_proj.", IsSet(block, "output-bias"));
         if (block.Find("qk-norm") is not null)
         {
             map[ours + "q_norm.weight"] = theirs + "q_norm.weight";
             map[ours + "k_norm.weight"] = theirs + "k_norm.weight";
         }
-
-        WeightSource Stack(string what) => WeightSource.Stack(
-            WeightSource.Of($"{theirs}q_proj.{what}", heads * headDim), WeightSource.Of($"{theirs}k_proj.{what}", keyHeads * headDim), WeightSource.Of($"{theirs}v_proj.{what}", keyHeads * headDim));
     }
 
+    /// <summary>The maps of queries, keys and values, one below the other; keys and values have the same number of rows.</summary>
+    internal static WeightSource Qkv(string theirs, int queries, int keys, string what = "weight") =>
+        WeightSource.Stack(WeightSource.Of($"{theirs}q_proj.{what}", queries), WeightSource.Of($"{theirs}k_proj.{what}", keys), WeightSource.Of($"{theirs}v_proj.{what}", keys));
+
     /// <summary>The gated MLP's maps, with or without biases.</summary>
-    internal static void MapMlp(HfConfig c, BlockSpec block, WeightMap map, string ours, string theirs)
+    internal static void MapMlp(BlockSpec block, WeightMap map, string ours, string theirs)
     {
-        int hidden = c.Int("intermediate_size");
-        foreach (string what in (string[])(block.Find("bias") is "true" ? ["weight", "bias"] : ["weight"]))
+        int hidden = Number(block, "hidden");
+        foreach (string what in WeightAndBias(IsSet(block, "bias")))
         {
             map[$"{ours}gate_up_proj.{what}"] = WeightSource.Stack(WeightSource.Of($"{theirs}gate_proj.{what}", hidden), WeightSource.Of($"{theirs}up_proj.{what}", hidden));
             map[$"{ours}down_proj.{what}"] = $"{theirs}down_proj.{what}";
         }
     }
-
-    /// <summary>An option that is written only where it is true.</summary>
-    internal static object? Set(bool flag) => flag ? true : null;
 }

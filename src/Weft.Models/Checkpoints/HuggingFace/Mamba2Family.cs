@@ -93,6 +93,6 @@ internal sealed class Mamba2Family : Family
             map[ours + name] = theirs + name;
         }
 
-        MambaFamily.MapConvolution(map, ours, theirs, o.InnerWidth(width) + (2 * o.Groups * o.State), o.Conv, o.ConvBias);
+        MambaFamily.MapConvolution(map, ours + "conv1d.", theirs + "conv1d.", o.InnerWidth(width) + (2 * o.Groups * o.State), o.Conv, o.ConvBias);
     }
 }

@@ -67,7 +67,7 @@ internal class MambaFamily : Family
     internal static object? Rank(int width, int rank) => rank == UsualRank(width) ? null : rank;
 
     /// <summary>The rank of the steps that the word auto stands for.</summary>
-    internal static int UsualRank(int width) => (width + 15) / 16;
+    internal static int UsualRank(int width) => (int)((width + 15L) / 16);
 
     /// <summary>The options for the biases of the projections and of the convolution.</summary>
     internal static (string, object?)[] Biases(bool projections, bool convolution) => [("bias", projections ? true : null), ("conv-bias", convolution ? null : false)];
@@ -105,16 +105,16 @@ internal class MambaFamily : Family
             map[$"{ours}{name}_norm.weight"] = $"{theirs}{name}_layernorm.weight";
         }
 
-        MapConvolution(map, ours, theirs, o.InnerWidth(width), o.Conv, o.ConvBias);
+        MapConvolution(map, ours + "conv1d.", theirs + "conv1d.", o.InnerWidth(width), o.Conv, o.ConvBias);
     }
 
     /// <summary>A depthwise convolution, which torch keeps as [channels, 1, taps].</summary>
     internal static void MapConvolution(WeightMap map, string ours, string theirs, int channels, int taps, bool bias)
     {
-        map[ours + "conv1d.weight"] = WeightSource.Of(theirs + "conv1d.weight").As(channels, 1, taps);
+        map[ours + "weight"] = WeightSource.Of(theirs + "weight").As(channels, 1, taps);
         if (bias)
         {
-            map[ours + "conv1d.bias"] = theirs + "conv1d.bias";
+            map[ours + "bias"] = theirs + "bias";
         }
     }
 }

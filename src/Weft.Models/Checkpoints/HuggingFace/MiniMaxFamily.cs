@@ -18,8 +18,8 @@ internal sealed class MiniMaxFamily : Family
     {
         c.Require("hidden_act", "silu", "swish");
         int count = LayerCount(c);
-        bool[] linear = GatedDeltaSizes.LinearLayers(c, count, Usual(c, count));
-        return Base(c, Enumerable.Range(0, count).SelectMany<int, BlockSpec>(i => [linear[i] ? Lightning(c, i, count) : Attention(c), Experts(c)]), epsilon: 1e-5);
+        bool[] linear = CommonKeys.LinearLayers(c, count, Usual(c, count));
+        return Base(c, Pairs(count, i => linear[i] ? Lightning(c, i, count) : Attention(c), _ => Mixture(c)), epsilon: 1e-5);
     }
 
     public override void Map(HfConfig c, ModelConfig model, WeightMap map)
@@ -27,31 +27,30 @@ internal sealed class MiniMaxFamily : Family
         MapEnds(model, map, "model.embed_tokens.weight", "model.norm.weight");
         string[] buffers = [".slope_rate", ".query_decay", ".key_decay", ".diagonal_decay"]; // made of the configuration alone
         map.Ignore(key => buffers.Any(b => key.EndsWith(b, StringComparison.Ordinal)));
-        for (int i = 0; i < model.Blocks.Count / 2; i++)
+        foreach (Layer layer in LayersOf(model))
         {
-            string theirs = $"model.layers.{i}.", mixer = $"blocks.{2 * i}.", experts = $"blocks.{(2 * i) + 1}.";
-            map[mixer + "norm.weight"] = theirs + "input_layernorm.weight";
-            map[experts + "norm.weight"] = theirs + "post_attention_layernorm.weight";
-            if (model.Blocks[2 * i].Name == "attention")
+            map[layer.First + "norm.weight"] = layer.Theirs + "input_layernorm.weight";
+            if (layer.Attends)
             {
-                LlamaFamily.MapAttention(c, model.Blocks[2 * i], map, mixer + "mixer.", theirs + "self_attn.");
+                LlamaFamily.MapAttention(layer.Mixer, model.Width, map, layer.First + "mixer.", layer.Theirs + "self_attn.");
             }
             else
             {
-                MapLightning(c, map, mixer + "mixer.", theirs + "self_attn.");
+                MapLightning(c, map, layer.First + "mixer.", layer.Theirs + "self_attn.");
             }
 
-            string moe = theirs + "block_sparse_moe.", joined = theirs + "mlp.";
-            map[experts + "mixer.router.weight"] = map.Has(joined + "gate.weight") ? joined + "gate.weight" : moe + "gate.weight";
-            HuggingFace.Experts.Map(map, experts + "mixer.", ExpertCount(c), c.Int("intermediate_size"), model.Width, joined + "experts.",
+            string moe = layer.Theirs + "block_sparse_moe.", joined = layer.Theirs + "mlp.";
+            map[layer.Second + "norm.weight"] = layer.Theirs + "post_attention_layernorm.weight";
+            map[layer.Second + "mixer.router.weight"] = map.Has(joined + "gate.weight") ? joined + "gate.weight" : moe + "gate.weight";
+            Experts.Map(map, layer.Second + "mixer.", ExpertCount(c), c.Int("intermediate_size"), model.Width, joined + "experts.",
                 e => ($"{moe}experts.{e}.w1.weight", $"{moe}experts.{e}.w3.weight", $"{moe}experts.{e}.w2.weight"));
         }
     }
 
     public override JsonObject? Describe(ModelConfig model)
     {
-        BlockSpec? lightning = model.Blocks.FirstOrDefault(b => b.Name == "lightning"), attention = model.Blocks.FirstOrDefault(b => b.Name == "attention");
-        if (model.Blocks.FirstOrDefault(b => b.Name == "moe") is not { } moe || (attention ?? lightning) is not { } mixer)
+        BlockSpec? lightning = Find(model, "lightning"), attention = Find(model, "attention");
+        if (Find(model, "moe") is not { } moe || (attention ?? lightning) is not { } mixer)
         {
             return null;
         }
@@ -61,7 +60,7 @@ internal sealed class MiniMaxFamily : Family
             ["hidden_size"] = model.Width,
             ["intermediate_size"] = NumberOf(moe, "hidden"),
             ["num_hidden_layers"] = model.Blocks.Count / 2,
-            ["layer_types"] = GatedDeltaSizes.LayerTypes(model),
+            ["layer_types"] = KindsOf(model, l => CommonKeys.LayerKind(l.Attends)),
             ["hidden_act"] = "silu",
             ["rms_norm_eps"] = model.NormEpsilon,
             ["max_position_embeddings"] = Math.Max(2048, model.Context),
@@ -94,17 +93,13 @@ internal sealed class MiniMaxFamily : Family
             [("heads", c.Int("num_attention_heads")), ("head-dim", LlamaFamily.HeadDim(c)), ("decay-factor", factor), ("norm-epsilon", LightningNormEpsilon), .. Wiring(c, "linear_attn")]);
     }
 
-    private static BlockSpec Attention(HfConfig c)
-    {
-        int headDim = LlamaFamily.HeadDim(c);
-        return Spec.Of("attention",
-        [
-            ("heads", c.Int("num_attention_heads")), ("kv-heads", c.Int("num_key_value_heads", c.Int("num_attention_heads"))), ("head-dim", headDim),
-            ("window", c.Has("sliding_window") ? c.Int("sliding_window") : null), .. Rotary.Whole(c, headDim, theta: 1e6), .. Wiring(c, "full_attn"),
-        ]);
-    }
+    private static BlockSpec Attention(HfConfig c) => Spec.Of("attention",
+    [
+        .. LlamaFamily.Heads(c), ("window", c.Has("sliding_window") ? c.Int("sliding_window") : null),
+        .. Rotary.Whole(c, LlamaFamily.HeadDim(c), theta: 1e6), .. Wiring(c, "full_attn"),
+    ]);
 
-    private static BlockSpec Experts(HfConfig c) =>
+    private static BlockSpec Mixture(HfConfig c) =>
         Spec.Of("moe", [("experts", ExpertCount(c)), ("active", c.Int("num_experts_per_tok", 2)), ("hidden", c.Int("intermediate_size")), .. Wiring(c, "mlp")]);
 
     private static int ExpertCount(HfConfig c) => c.Int("num_local_experts", c.Int("num_experts", 8));

@@ -25,6 +25,7 @@ internal sealed class NemotronHFamily : Family
         for (int i = 0; i < model.Blocks.Count; i++)
         {
             (BlockSpec block, string ours, string theirs) = (model.Blocks[i], $"blocks.{i}.mixer.", $"{root}layers.{i}.mixer.");
+            bool bias = IsSet(block, "bias");
             map[$"blocks.{i}.norm.weight"] = $"{root}layers.{i}.norm.weight";
             switch (block.Name)
             {
@@ -32,36 +33,26 @@ internal sealed class NemotronHFamily : Family
                     Mamba2Family.MapMixer(block, model.Width, map, ours, theirs);
                     break;
                 case "attention":
-                    LlamaFamily.MapAttention(c, block, map, ours, theirs);
+                    LlamaFamily.MapAttention(block, model.Width, map, ours, theirs);
                     break;
                 case "mlp":
-                    MapLinear(block, map, (ours + "up_proj", theirs + "up_proj"), (ours + "down_proj", theirs + "down_proj"));
+                    MapWhole(map, ours + "up_proj.", theirs + "up_proj.", bias);
+                    MapWhole(map, ours + "down_proj.", theirs + "down_proj.", bias);
                     break;
                 default:
                     map[ours + "router.weight"] = theirs + "gate.weight";
                     map[ours + "router.correction"] = theirs + "gate.e_score_correction_bias";
                     Experts.Map(map, ours, ExpertCount(c), c.Int("moe_intermediate_size", 7688), c.Int("moe_latent_size", model.Width), theirs + "experts.",
                         e => (null, $"{theirs}experts.{e}.up_proj.weight", $"{theirs}experts.{e}.down_proj.weight"));
-                    MapLinear(block, map, (ours + "shared.up_proj", theirs + "shared_experts.up_proj"), (ours + "shared.down_proj", theirs + "shared_experts.down_proj"));
+                    MapWhole(map, ours + "shared.up_proj.", theirs + "shared_experts.up_proj.", bias);
+                    MapWhole(map, ours + "shared.down_proj.", theirs + "shared_experts.down_proj.", bias);
                     if (block.Find("latent") is not null)
                     {
-                        MapLinear(block, map, (ours + "latent_in_proj", theirs + "fc1_latent_proj"), (ours + "latent_out_proj", theirs + "fc2_latent_proj"));
+                        MapWhole(map, ours + "latent_in_proj.", theirs + "fc1_latent_proj.", bias);
+                        MapWhole(map, ours + "latent_out_proj.", theirs + "fc2_latent_proj.", bias);
                     }
 
                     break;
-            }
-        }
-    }
-
-    // Linear maps with biases where the block has them.
-    private static void MapLinear(BlockSpec block, WeightMap map, params ReadOnlySpan<(string Ours, string Theirs)> names)
-    {
-        foreach ((string ours, string theirs) in names)
-        {
-            map[ours + ".weight"] = theirs + ".weight";
-            if (block.Find("bias") is "true")
-            {
-                map[ours + ".bias"] = theirs + ".bias";
             }
         }
     }
@@ -71,7 +62,7 @@ internal sealed class NemotronHFamily : Family
     {
         const string Old = "hybrid_override_pattern";
         string key = c.Has("layers_block_type") ? "layers_block_type" : "layer_types";
-        string[] kinds = HybridKeys.Layers(c, key, Kinds) ?? [.. c.Text(Old).Select(letter => letter switch
+        string[] kinds = CommonKeys.LayerKinds(c, key, null, Kinds) ?? [.. c.Text(Old).Select(letter => letter switch
         {
             'M' => "linear_attention",
             '*' => "full_attention",
@@ -91,7 +82,7 @@ internal sealed class NemotronHFamily : Family
     };
 
     private static BlockSpec Attention(HfConfig c) => Spec.Of("attention",
-        ("heads", c.Int("num_attention_heads")), ("kv-heads", HybridKeys.KeyHeads(c, 8)), ("head-dim", c.Int("head_dim", 128)), ("positions", "none"));
+        ("heads", c.Int("num_attention_heads")), ("kv-heads", CommonKeys.KeyHeads(c, 8)), ("head-dim", c.Int("head_dim", 128)), ("positions", "none"));
 
     // Older files spell some keys in another way. dt has a lower bound only: time_step_limit is another model's.
     private static BlockSpec Mamba(HfConfig c)
@@ -109,14 +100,14 @@ internal sealed class NemotronHFamily : Family
     }
 
     private static BlockSpec Mlp(HfConfig c) =>
-        Spec.Of("mlp", ("hidden", c.Int("intermediate_size")), ("activation", HybridKeys.Activation(c, "mlp_hidden_act", "relu2")), ("bias", LlamaFamily.Set(c.Flag("mlp_bias", false))));
+        Spec.Of("mlp", ("hidden", c.Int("intermediate_size")), ("activation", CommonKeys.Activation(c, "mlp_hidden_act", "relu2")), ("bias", Set(c.Flag("mlp_bias", false))));
 
     private static int ExpertCount(HfConfig c) => c.Int("n_routed_experts", c.Int("num_local_experts", 8));
 
     private static BlockSpec Mixture(HfConfig c) => Spec.Of("moe",
         ("experts", ExpertCount(c)), ("active", c.Int("num_experts_per_tok", 2)), ("hidden", c.Int("moe_intermediate_size", 7688)),
         ("router", "sigmoid"), ("renormalise", c.Flag("norm_topk_prob", true)), ("scale", c.Real("routed_scaling_factor", 1)),
-        ("groups", c.Int("n_group", 1)), ("active-groups", c.Int("topk_group", 1)), ("activation", HybridKeys.Activation(c, "mlp_hidden_act", "relu2")), ("gated", false),
+        ("groups", c.Int("n_group", 1)), ("active-groups", c.Int("topk_group", 1)), ("activation", CommonKeys.Activation(c, "mlp_hidden_act", "relu2")), ("gated", false),
         ("latent", c.Has("moe_latent_size") ? c.Int("moe_latent_size") : null), ("shared", c.Int("moe_shared_expert_intermediate_size", 7688)),
-        ("bias", LlamaFamily.Set(c.Flag("mlp_bias", false))));
+        ("bias", Set(c.Flag("mlp_bias", false))));
 }

@@ -19,33 +19,32 @@ internal sealed class OlmoHybridFamily : Family
     {
         c.Require("hidden_act", "silu", "swish");
         int count = LayerCount(c);
-        bool[] linear = GatedDeltaSizes.LinearLayers(c, count, i => i % 4 != 3 && (count > 3 || i < count - 1)); // the last one, where there is no fourth
+        bool[] linear = CommonKeys.LinearLayers(c, count, i => i % 4 != 3 && (count > 3 || i < count - 1)); // the last one, where there is no fourth
         BlockSpec delta = Sizes(c).Block(DeltaNormEpsilon, c.Flag("linear_allow_neg_eigval", true)), attention = Attention(c);
-        return Base(c, linear.SelectMany<bool, BlockSpec>(isLinear => isLinear ? [delta, Mlp(c)] : [attention, Mlp(c, ("pre-norm", "none"), ("post-norm", "rms"))]));
+        return Base(c, Pairs(count, i => linear[i] ? delta : attention, i => linear[i] ? Mlp(c) : Mlp(c, ("pre-norm", "none"), ("post-norm", "rms"))));
     }
 
     public override void Map(HfConfig c, ModelConfig model, WeightMap map)
     {
         MapEnds(model, map, "model.embed_tokens.weight", "model.norm.weight");
         map.Ignore(key => key.StartsWith("mtp.", StringComparison.Ordinal));
-        for (int i = 0; i < model.Blocks.Count / 2; i++)
+        foreach (Layer layer in LayersOf(model))
         {
-            string theirs = $"model.layers.{i}.", mixer = $"blocks.{2 * i}.", mlp = $"blocks.{(2 * i) + 1}.";
-            string between = Either(theirs + "post_attention_layernorm.weight", theirs + "feedforward_layer_norm.weight");
-            if (model.Blocks[2 * i].Name == "attention")
+            string between = Either(layer.Theirs + "post_attention_layernorm.weight", layer.Theirs + "feedforward_layer_norm.weight");
+            if (layer.Attends)
             {
-                map[mixer + "post_norm.weight"] = between;
-                map[mlp + "post_norm.weight"] = theirs + "post_feedforward_layernorm.weight";
-                LlamaFamily.MapAttention(c, model.Blocks[2 * i], map, mixer + "mixer.", theirs + "self_attn.");
+                map[layer.First + "post_norm.weight"] = between;
+                map[layer.Second + "post_norm.weight"] = layer.Theirs + "post_feedforward_layernorm.weight";
+                LlamaFamily.MapAttention(layer.Mixer, model.Width, map, layer.First + "mixer.", layer.Theirs + "self_attn.");
             }
             else
             {
-                map[mixer + "norm.weight"] = Either(theirs + "input_layernorm.weight", theirs + "attention_layer_norm.weight");
-                map[mlp + "norm.weight"] = between;
-                MapDelta(Sizes(c), map, mixer + "mixer.", theirs + "linear_attn.");
+                map[layer.First + "norm.weight"] = Either(layer.Theirs + "input_layernorm.weight", layer.Theirs + "attention_layer_norm.weight");
+                map[layer.Second + "norm.weight"] = between;
+                MapDelta(Sizes(c), map, layer.First + "mixer.", layer.Theirs + "linear_attn.");
             }
 
-            LlamaFamily.MapMlp(c, model.Blocks[(2 * i) + 1], map, mlp + "mixer.", theirs + "mlp.");
+            LlamaFamily.MapMlp(layer.Channels, map, layer.Second + "mixer.", layer.Theirs + "mlp.");
         }
 
         string Either(string inMemory, string published) => map.Has(inMemory) ? inMemory : published;
@@ -53,13 +52,13 @@ internal sealed class OlmoHybridFamily : Family
 
     public override JsonObject? Describe(ModelConfig model)
     {
-        BlockSpec? delta = model.Blocks.FirstOrDefault(b => b.Name == "gated-deltanet"), attention = model.Blocks.FirstOrDefault(b => b.Name == "attention");
+        BlockSpec? delta = Find(model, "gated-deltanet"), attention = Find(model, "attention");
         return delta is null || attention is null ? null : new JsonObject
         {
             ["hidden_size"] = model.Width,
-            ["intermediate_size"] = NumberOf(model.Blocks.FirstOrDefault(b => b.Name == "swiglu"), "hidden"),
+            ["intermediate_size"] = NumberOf(Find(model, "swiglu"), "hidden"),
             ["num_hidden_layers"] = model.Blocks.Count / 2,
-            ["layer_types"] = GatedDeltaSizes.LayerTypes(model),
+            ["layer_types"] = KindsOf(model, l => CommonKeys.LayerKind(l.Attends)),
             ["hidden_act"] = "silu",
             ["rms_norm_eps"] = model.NormEpsilon,
             ["max_position_embeddings"] = Math.Max(2048, model.Context),
@@ -108,12 +107,10 @@ internal sealed class OlmoHybridFamily : Family
 
     private static BlockSpec Attention(HfConfig c)
     {
-        int heads = c.Int("num_attention_heads"), headDim = LlamaFamily.HeadDim(c);
-        object? bias = LlamaFamily.Set(c.Flag("attention_bias", false));
+        object? bias = Set(c.Flag("attention_bias", false));
         return Spec.Of("attention",
         [
-            ("heads", heads), ("kv-heads", c.Int("num_key_value_heads", heads)), ("head-dim", headDim),
-            .. HasPositions(c) ? Rotary.Whole(c, headDim) : [("positions", "none")],
+            .. LlamaFamily.Heads(c), .. HasPositions(c) ? Rotary.Whole(c, LlamaFamily.HeadDim(c)) : [("positions", "none")],
             ("qk-norm", "all"), ("norm-epsilon", c.Real("rms_norm_eps", 1e-6)), ("bias", bias), ("output-bias", bias), ("pre-norm", "none"), ("post-norm", "rms"),
         ]);
     }

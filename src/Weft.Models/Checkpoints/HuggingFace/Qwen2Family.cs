@@ -18,7 +18,7 @@ internal class Qwen2Family : LlamaFamily
         {
             json["use_sliding_window"] = model.Blocks.Any(b => b.Find("window") is not null);
             json["sliding_window"] = NumberOf(model.Blocks.FirstOrDefault(b => b.Find("window") is not null), "window");
-            json["layer_types"] = new JsonArray([.. model.Blocks.Where((_, i) => i % 2 == 0).Select(b => (JsonNode)(b.Find("window") is null ? "full_attention" : "sliding_attention"))]);
+            json["layer_types"] = KindsOf(model, l => l.Mixer.Find("window") is null ? "full_attention" : "sliding_attention");
         }
 
         return json;

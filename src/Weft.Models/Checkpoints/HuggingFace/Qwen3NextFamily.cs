@@ -25,61 +25,50 @@ internal class Qwen3NextFamily : Family
             throw c.Bad("full_attention_interval", "a number from 1 on is expected");
         }
 
-        bool[] linear = GatedDeltaSizes.LinearLayers(c, count, i => (i + 1) % interval != 0);
-        return Base(c, Enumerable.Range(0, count).SelectMany<int, BlockSpec>(i =>
-            [linear[i] ? GatedDeltaSizes.Of(c).Block(c.Real("rms_norm_eps", 1e-6)) : Attention(c), Channels(c, i)]));
+        bool[] linear = CommonKeys.LinearLayers(c, count, i => (i + 1) % interval != 0);
+        return Base(c, Pairs(count, i => linear[i] ? GatedDeltaSizes.Of(c).Block(c.Real("rms_norm_eps", 1e-6)) : Attention(c), i => Channels(c, i)));
     }
 
     public override void Map(HfConfig config, ModelConfig model, WeightMap map)
     {
         HfConfig c = Language(config);
         string root = Root(map);
-        map["embedding.weight"] = root + "embed_tokens.weight";
-        map["norm.weight"] = WeightSource.Of(root + "norm.weight").Plus(1);
-        MapHead(model, map);
+        MapEnds(model, map, root + "embed_tokens.weight", WeightSource.Of(root + "norm.weight").Plus(1));
         map.Ignore(key => key.StartsWith("mtp.", StringComparison.Ordinal)); // guesses further tokens: no part of the model
-        for (int i = 0; i < model.Blocks.Count / 2; i++)
+        foreach (Layer layer in LayersOf(model, root + "layers."))
         {
-            string theirs = $"{root}layers.{i}.", mixer = $"blocks.{2 * i}.", channels = $"blocks.{(2 * i) + 1}.";
-            map[mixer + "norm.weight"] = WeightSource.Of(theirs + "input_layernorm.weight").Plus(1);
-            map[channels + "norm.weight"] = WeightSource.Of(theirs + "post_attention_layernorm.weight").Plus(1);
-            if (model.Blocks[2 * i].Name == "attention")
+            map[layer.First + "norm.weight"] = WeightSource.Of(layer.Theirs + "input_layernorm.weight").Plus(1);
+            if (layer.Attends)
             {
-                MapAttention(c, model.Blocks[2 * i], map, mixer + "mixer.", theirs + "self_attn.");
+                MapAttention(c, layer.Mixer, map, layer.First + "mixer.", layer.Theirs + "self_attn.");
             }
             else
             {
-                MapDelta(c, map, mixer + "mixer.", theirs + "linear_attn.");
+                MapDelta(c, map, layer.First + "mixer.", layer.Theirs + "linear_attn.");
             }
 
-            MapChannels(c, model.Blocks[(2 * i) + 1], map, channels + "mixer.", theirs + "mlp.");
+            map[layer.Second + "norm.weight"] = WeightSource.Of(layer.Theirs + "post_attention_layernorm.weight").Plus(1);
+            MapChannels(c, layer.Channels, map, layer.Second + "mixer.", layer.Theirs + "mlp.");
         }
     }
 
     public override JsonObject? Describe(ModelConfig model)
     {
-        BlockSpec? delta = model.Blocks.FirstOrDefault(b => b.Name == "gated-deltanet"), attention = model.Blocks.FirstOrDefault(b => b.Name == "attention");
-        BlockSpec? moe = model.Blocks.FirstOrDefault(b => b.Name == "moe"), mlp = model.Blocks.FirstOrDefault(b => b.Name == "swiglu");
-        double headDim = NumberOf(attention, "head-dim")?.GetValue<double>() ?? 1, rotary = NumberOf(attention, "rotary")?.GetValue<double>() ?? 0;
+        BlockSpec? delta = Find(model, "gated-deltanet"), attention = Find(model, "attention"), moe = Find(model, "moe"), mlp = Find(model, "swiglu");
         return delta is null && attention is null ? null : new JsonObject
         {
             ["hidden_size"] = model.Width,
             ["intermediate_size"] = NumberOf(mlp, "hidden") ?? NumberOf(moe, "hidden"),
             ["num_hidden_layers"] = model.Blocks.Count / 2,
-            ["layer_types"] = GatedDeltaSizes.LayerTypes(model),
+            ["layer_types"] = KindsOf(model, l => CommonKeys.LayerKind(l.Attends)),
             ["hidden_act"] = "silu",
             ["rms_norm_eps"] = model.NormEpsilon,
             ["max_position_embeddings"] = Math.Max(2048, model.Context),
             ["num_attention_heads"] = NumberOf(attention, "heads") ?? 1,
             ["num_key_value_heads"] = NumberOf(attention, "kv-heads") ?? 1,
-            ["head_dim"] = headDim,
+            ["head_dim"] = NumberOf(attention, "head-dim") ?? 1,
             ["attention_bias"] = FlagOf(attention, "bias"),
-            ["rope_parameters"] = new JsonObject
-            {
-                ["rope_type"] = "default",
-                ["rope_theta"] = NumberOf(attention, "rope-theta"),
-                ["partial_rotary_factor"] = rotary == 0 ? 1 : (rotary + 0.5) / headDim, // whole columns, whatever the rounding
-            },
+            ["rope_parameters"] = RotaryOf(attention),
             ["linear_num_value_heads"] = NumberOf(delta, "heads"),
             ["linear_num_key_heads"] = NumberOf(delta, "key-heads"),
             ["linear_key_head_dim"] = NumberOf(delta, "head-dim"),
@@ -110,12 +99,11 @@ internal class Qwen3NextFamily : Family
     /// <summary>The gated MLP, which has no biases here.</summary>
     protected static BlockSpec Mlp(HfConfig c) => Spec.Of("swiglu", ("hidden", c.Int("intermediate_size")));
 
-    /// <summary>The maps of what mixes the channels.</summary>
-    protected virtual void MapChannels(HfConfig c, BlockSpec block, WeightMap map, string ours, string theirs)
+    private static void MapChannels(HfConfig c, BlockSpec block, WeightMap map, string ours, string theirs)
     {
         if (block.Name != "moe")
         {
-            LlamaFamily.MapMlp(c, block, map, ours, theirs);
+            LlamaFamily.MapMlp(block, map, ours, theirs);
             return;
         }
 
@@ -156,7 +144,7 @@ internal class Qwen3NextFamily : Family
     private BlockSpec Attention(HfConfig c)
     {
         int headDim = c.Int("head_dim", 256);
-        object? bias = LlamaFamily.Set(c.Flag("attention_bias", false));
+        object? bias = Set(c.Flag("attention_bias", false));
         return Spec.Of("attention",
         [
             ("heads", c.Int("num_attention_heads")), ("kv-heads", c.Int("num_key_value_heads", UsualKeyHeads)), ("head-dim", headDim), .. Rotary.Options(c, headDim, part: 0.25),
@@ -167,7 +155,7 @@ internal class Qwen3NextFamily : Family
     private void MapAttention(HfConfig c, BlockSpec block, WeightMap map, string ours, string theirs)
     {
         int heads = c.Int("num_attention_heads"), headDim = c.Int("head_dim", 256), keys = c.Int("num_key_value_heads", UsualKeyHeads) * headDim;
-        foreach (string what in (string[])(block.Find("bias") is "true" ? ["weight", "bias"] : ["weight"]))
+        foreach (string what in WeightAndBias(IsSet(block, "bias")))
         {
             map[$"{ours}qkv_proj.{what}"] = WeightSource.Stack(Halves(what, 0), WeightSource.Of($"{theirs}k_proj.{what}", keys), WeightSource.Of($"{theirs}v_proj.{what}", keys), Halves(what, headDim));
             map[$"{ours}out_proj.{what}"] = $"{theirs}o_proj.{what}";

@@ -19,7 +19,7 @@ internal sealed class RecurrentGemmaFamily : Family
         string[] kinds = c.Texts("block_types") ?? ["recurrent", "recurrent", "attention"];
         return cap <= 0 ? throw c.Bad("logits_soft_cap", "a number above 0 is expected")
             : kinds.Length == 0 ? throw c.Bad("block_types", "it is empty")
-            : Base(c, Enumerable.Range(0, LayerCount(c)).SelectMany<int, BlockSpec>(i => [Mixer(c, kinds[i % kinds.Length]), Mlp(c)]), tied: true) with
+            : Base(c, Pairs(LayerCount(c), i => Mixer(c, kinds[i % kinds.Length]), _ => Mlp(c)), tied: true) with
             {
                 EmbeddingScale = ToBFloat16(Math.Sqrt(c.Int("hidden_size"))),
                 LogitCap = (float)cap,
@@ -28,54 +28,41 @@ internal sealed class RecurrentGemmaFamily : Family
 
     public override void Map(HfConfig c, ModelConfig model, WeightMap map)
     {
-        map["embedding.weight"] = "model.embed_tokens.weight";
-        map["norm.weight"] = WeightSource.Of("model.final_norm.weight").Plus(1);
-        MapHead(model, map);
-        for (int i = 0; i < model.Blocks.Count / 2; i++)
+        MapEnds(model, map, "model.embed_tokens.weight", WeightSource.Of("model.final_norm.weight").Plus(1));
+        foreach (Layer layer in LayersOf(model))
         {
-            string theirs = $"model.layers.{i}.", mixer = $"blocks.{2 * i}.", mlp = $"blocks.{(2 * i) + 1}.";
-            map[mixer + "norm.weight"] = WeightSource.Of(theirs + "temporal_pre_norm.weight").Plus(1);
-            map[mlp + "norm.weight"] = WeightSource.Of(theirs + "channel_pre_norm.weight").Plus(1);
-            if (model.Blocks[2 * i].Name == "attention")
+            map[layer.First + "norm.weight"] = WeightSource.Of(layer.Theirs + "temporal_pre_norm.weight").Plus(1);
+            if (layer.Attends)
             {
-                LlamaFamily.MapAttention(c, model.Blocks[2 * i], map, mixer + "mixer.", theirs + "temporal_block.");
+                LlamaFamily.MapAttention(layer.Mixer, model.Width, map, layer.First + "mixer.", layer.Theirs + "temporal_block.");
             }
             else
             {
-                MapRecurrence(c, map, mixer + "mixer.", theirs + "temporal_block.");
+                MapRecurrence(c, map, layer.First + "mixer.", layer.Theirs + "temporal_block.");
             }
 
-            foreach (string what in (string[])["weight", "bias"])
-            {
-                map[$"{mlp}mixer.gate_up_proj.{what}"] = WeightSource.Stack(WeightSource.Of($"{theirs}mlp_block.gate_proj.{what}", Hidden(c)), WeightSource.Of($"{theirs}mlp_block.up_proj.{what}", Hidden(c)));
-                map[$"{mlp}mixer.down_proj.{what}"] = $"{theirs}mlp_block.down_proj.{what}";
-            }
+            map[layer.Second + "norm.weight"] = WeightSource.Of(layer.Theirs + "channel_pre_norm.weight").Plus(1);
+            LlamaFamily.MapMlp(layer.Channels, map, layer.Second + "mixer.", layer.Theirs + "mlp_block.");
         }
     }
 
     public override JsonObject? Describe(ModelConfig model)
     {
-        BlockSpec? unit = model.Blocks.FirstOrDefault(b => b.Name == "rg-lru"), attention = model.Blocks.FirstOrDefault(b => b.Name == "attention");
-        double headDim = NumberOf(attention, "head-dim")?.GetValue<double>() ?? 1, rotary = NumberOf(attention, "rotary")?.GetValue<double>() ?? 0;
-        return NumberOf(model.Blocks.FirstOrDefault(b => b.Name == "swiglu"), "hidden") is not { } hidden || (unit ?? attention) is null ? null : new JsonObject
+        BlockSpec? unit = Find(model, "rg-lru"), attention = Find(model, "attention");
+        return NumberOf(Find(model, "swiglu"), "hidden") is not { } hidden || (unit ?? attention) is null ? null : new JsonObject
         {
             ["hidden_size"] = model.Width,
             ["intermediate_size"] = 2 * hidden.GetValue<double>(),
             ["num_hidden_layers"] = model.Blocks.Count / 2,
-            ["block_types"] = new JsonArray([.. model.Blocks.Where((_, i) => i % 2 == 0).Select(b => JsonValue.Create(b.Name == "attention" ? "attention" : "recurrent"))]),
+            ["block_types"] = KindsOf(model, l => l.Attends ? "attention" : "recurrent"),
             ["hidden_activation"] = "gelu_pytorch_tanh",
             ["rms_norm_eps"] = model.NormEpsilon,
             ["num_attention_heads"] = NumberOf(attention ?? unit, "heads"),
             ["num_key_value_heads"] = NumberOf(attention, "kv-heads"),
-            ["head_dim"] = headDim,
+            ["head_dim"] = NumberOf(attention, "head-dim") ?? 1,
             ["attention_bias"] = FlagOf(attention, "bias"),
             ["attention_window_size"] = NumberOf(attention, "window"),
-            ["rope_parameters"] = new JsonObject
-            {
-                ["rope_type"] = "default",
-                ["rope_theta"] = NumberOf(attention, "rope-theta"),
-                ["partial_rotary_factor"] = rotary == 0 ? 1 : (rotary + 0.5) / headDim, // whole columns, whatever the rounding
-            },
+            ["rope_parameters"] = RotaryOf(attention),
             ["lru_width"] = NumberOf(unit, "d-rnn"),
             ["conv1d_width"] = NumberOf(unit, "conv"),
             ["logits_soft_cap"] = model.LogitCap,
@@ -84,11 +71,11 @@ internal sealed class RecurrentGemmaFamily : Family
 
     private static BlockSpec Mixer(HfConfig c, string kind) => kind switch
     {
-        "recurrent" => Spec.Of("rg-lru", ("d-rnn", Channels(c)), ("heads", c.Int("num_attention_heads")), ("conv", c.Int("conv1d_width", 4))),
+        "recurrent" => Spec.Of("rg-lru", ("d-rnn", Inner(c)), ("heads", c.Int("num_attention_heads")), ("conv", c.Int("conv1d_width", 4))),
         "attention" => Spec.Of("attention",
         [
-            ("heads", c.Int("num_attention_heads")), ("kv-heads", c.Int("num_key_value_heads", c.Int("num_attention_heads"))), ("head-dim", LlamaFamily.HeadDim(c)),
-            ("window", c.Int("attention_window_size", c.Int("sliding_window", 2048))), .. Positions(c), ("bias", LlamaFamily.Set(c.Flag("attention_bias", false))), ("output-bias", true),
+            .. LlamaFamily.Heads(c), ("window", c.Int("attention_window_size", c.Int("sliding_window", 2048))), .. Positions(c),
+            ("bias", Set(c.Flag("attention_bias", false))), ("output-bias", true),
         ]),
         _ => throw c.Bad("block_types", $"{PatternText.Quote(kind)} is not supported; what is: attention, recurrent"),
     };
@@ -103,24 +90,21 @@ internal sealed class RecurrentGemmaFamily : Family
         return Rotary.Options(c, LlamaFamily.HeadDim(c), part: 0.5);
     }
 
-    private static BlockSpec Mlp(HfConfig c) => Spec.Of("swiglu", ("hidden", Hidden(c)), ("activation", "gelu-tanh"), ("bias", true));
-
     // The configuration counts gate and up together.
-    private static int Hidden(HfConfig c) => c.Int("intermediate_size") / 2;
+    private static BlockSpec Mlp(HfConfig c) => Spec.Of("swiglu", ("hidden", c.Int("intermediate_size") / 2), ("activation", "gelu-tanh"), ("bias", true));
 
-    private static int Channels(HfConfig c) => c.Int("lru_width", c.Int("hidden_size"));
+    private static int Inner(HfConfig c) => c.Int("lru_width", c.Int("hidden_size"));
 
     private static void MapRecurrence(HfConfig c, WeightMap map, string ours, string theirs)
     {
-        int inner = Channels(c), heads = c.Int("num_attention_heads");
-        foreach (string what in (string[])["weight", "bias"])
+        int inner = Inner(c), heads = c.Int("num_attention_heads");
+        foreach (string what in WeightAndBias(true))
         {
             map[$"{ours}in_proj.{what}"] = WeightSource.Stack(WeightSource.Of($"{theirs}linear_y.{what}", inner), WeightSource.Of($"{theirs}linear_x.{what}", inner));
-            map[$"{ours}out_proj.{what}"] = $"{theirs}linear_out.{what}";
         }
 
-        map[ours + "conv1d.weight"] = WeightSource.Of(theirs + "conv_1d.weight").As(inner, 1, c.Int("conv1d_width", 4));
-        map[ours + "conv1d.bias"] = theirs + "conv_1d.bias";
+        MapWhole(map, ours + "out_proj.", theirs + "linear_out.", bias: true);
+        MambaFamily.MapConvolution(map, ours + "conv1d.", theirs + "conv_1d.", inner, c.Int("conv1d_width", 4), bias: true);
         map[ours + "recurrence_gate.weight"] = theirs + "rg_lru.recurrent_gate_weight";
         map[ours + "recurrence_gate.bias"] = WeightSource.Of(theirs + "rg_lru.recurrent_gate_bias").As(heads, inner / heads);
         map[ours + "input_gate.weight"] = theirs + "rg_lru.input_gate_weight";

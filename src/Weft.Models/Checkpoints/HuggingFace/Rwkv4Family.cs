@@ -19,20 +19,20 @@ internal sealed class Rwkv4Family : Family
     public override ModelConfig Read(HfConfig config)
     {
         HfConfig c = config.Spelled(("max_position_embeddings", "context_length"));
-        int width = c.Int("hidden_size"), layers = c.Int("num_hidden_layers"), every = c.Int("rescale_every", 6);
+        int width = c.Int("hidden_size"), layers = LayerCount(c), every = c.Int("rescale_every", 6);
         int channels = c.Int("attention_hidden_size", width), hidden = c.Int("intermediate_size", 4 * Math.Min(width, 1 << 20));
         if ((float)c.Real("layer_norm_epsilon", Epsilon) != (float)Epsilon)
         {
             throw c.Bad("layer_norm_epsilon", "1e-5 alone is supported, which is what the last norm has in any case");
         }
 
-        return Base(c, Enumerable.Range(0, layers).SelectMany(Layer), "layer_norm_epsilon", epsilon: Epsilon) with
+        return Base(c, Enumerable.Range(0, layers).SelectMany(Blocks), "layer_norm_epsilon", epsilon: Epsilon) with
         {
             EmbeddingNorm = NormKind.Layer,
             FinalNorm = NormKind.Layer,
         };
 
-        BlockSpec[] Layer(int i)
+        BlockSpec[] Blocks(int i)
         {
             int halvings = every > 0 ? i / every : 0;
             bool halves = every > 0 && (i + 1) % every == 0;
@@ -49,27 +49,25 @@ internal sealed class Rwkv4Family : Family
     public override void Map(HfConfig config, ModelConfig model, WeightMap map)
     {
         map["embedding.weight"] = "rwkv.embeddings.weight";
-        Norm("embedding_norm.", "blocks.0.pre_ln.");
-        Norm("norm.", "ln_out.");
+        MapWhole(map, "embedding_norm.", "rwkv.blocks.0.pre_ln.", bias: true);
+        MapWhole(map, "norm.", "rwkv.ln_out.", bias: true);
         MapHead(model, map, "head.weight");
-        for (int i = 0; i < model.Blocks.Count; i++)
+        foreach (Layer layer in LayersOf(model, "rwkv.blocks."))
         {
-            bool time = i % 2 == 0;
-            string ours = $"blocks.{i}.", layer = $"blocks.{i / 2}.", part = layer + (time ? "attention." : "feed_forward.");
-            Norm(ours + "norm.", layer + (time ? "ln1." : "ln2."));
-            foreach (string name in (string[])["key.weight", "value.weight", "receptance.weight", .. time ? ["output.weight", "time_decay", "time_first"] : Array.Empty<string>()])
-            {
-                map[$"{ours}mixer.{name}"] = $"rwkv.{part}{name}";
-            }
-
-            string[] mixes = time ? ["key", "value", "receptance"] : ["key", "receptance"];
-            map[ours + "mixer.time_mix"] = WeightSource.Stack(mixes.Select(m => WeightSource.Of($"rwkv.{part}time_mix_{m}", 1).As(1, 1, model.Width)));
+            MapWhole(map, layer.First + "norm.", layer.Theirs + "ln1.", bias: true);
+            MapMixer(layer.First + "mixer.", layer.Theirs + "attention.", ["key", "value", "receptance"], "output.weight", "time_decay", "time_first");
+            MapWhole(map, layer.Second + "norm.", layer.Theirs + "ln2.", bias: true);
+            MapMixer(layer.Second + "mixer.", layer.Theirs + "feed_forward.", ["key", "receptance"]);
         }
 
-        void Norm(string ours, string theirs)
+        void MapMixer(string ours, string theirs, string[] mixed, params string[] more)
         {
-            map[ours + "weight"] = $"rwkv.{theirs}weight";
-            map[ours + "bias"] = $"rwkv.{theirs}bias";
+            foreach (string name in (string[])["key.weight", "value.weight", "receptance.weight", .. more])
+            {
+                map[ours + name] = theirs + name;
+            }
+
+            map[ours + "time_mix"] = WeightSource.Stack(mixed.Select(m => WeightSource.Of($"{theirs}time_mix_{m}", 1).As(1, 1, model.Width)));
         }
     }
 

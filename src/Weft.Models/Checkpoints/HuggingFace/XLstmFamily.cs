@@ -13,7 +13,7 @@ internal sealed class XLstmFamily : Family
     public override ModelConfig Read(HfConfig config)
     {
         HfConfig c = Spelled(config);
-        int width = c.Int("hidden_size"), layers = c.Int("num_hidden_layers");
+        int width = c.Int("hidden_size"), layers = LayerCount(c);
         Same("hidden_size", "embedding_dim", width);
         Same("num_hidden_layers", "num_blocks", layers);
         c.Require("weight_mode", "single", "fused");
@@ -22,10 +22,10 @@ internal sealed class XLstmFamily : Family
         double epsilon = c.Real("norm_eps", 1e-6);
         BlockSpec mlstm = Spec.Of("xlstm",
             ("heads", c.Int("num_heads")), ("qk-dim", Columns("qk_dim_factor", 0.5)), ("v-dim", Columns("v_dim_factor", 1)), ("gate-cap", c.Real("gate_soft_cap", 15)),
-            ("bias", LlamaFamily.Set(bias)), ("epsilon", c.Real("eps", 1e-6)), ("norm-epsilon", epsilon), ("pre-norm", norm));
-        BlockSpec mlp = Spec.Of("swiglu", ("hidden", Hidden()), ("bias", LlamaFamily.Set(bias)), ("pre-norm", norm));
+            ("bias", Set(bias)), ("epsilon", c.Real("eps", 1e-6)), ("norm-epsilon", epsilon), ("pre-norm", norm));
+        BlockSpec mlp = Spec.Of("swiglu", ("hidden", Hidden()), ("bias", Set(bias)), ("pre-norm", norm));
         double cap = c.Real("output_logit_soft_cap", 30);
-        return Base(c, Enumerable.Range(0, layers).SelectMany<int, BlockSpec>(_ => [mlstm, mlp]), "norm_eps") with
+        return Base(c, Pairs(layers, _ => mlstm, _ => mlp), "norm_eps") with
         {
             LogitCap = cap > 0 ? (float)cap : throw c.Bad("output_logit_soft_cap", "a number above 0 is expected"),
             TieEmbeddings = false, // whatever tie_word_embeddings says: transformers does not tie this family's
@@ -55,32 +55,27 @@ internal sealed class XLstmFamily : Family
     {
         HfConfig c = Spelled(config);
         bool fused = c.Text("weight_mode", "single") == "fused", bias = c.Flag("use_bias", false);
-        string[] all = bias ? ["weight", "bias"] : ["weight"];
-        map["embedding.weight"] = "backbone.embeddings.weight";
-        map["norm.weight"] = "backbone.out_norm.weight";
-        MapHead(model, map);
-        for (int i = 0; i < model.Blocks.Count; i += 2)
+        MapEnds(model, map, "backbone.embeddings.weight", "backbone.out_norm.weight");
+        foreach (Layer layer in LayersOf(model, "backbone.blocks."))
         {
-            string block = $"backbone.blocks.{i / 2}.", layer = block + "mlstm_layer.", ffn = block + "ffn.", ours = $"blocks.{i}.", mixer = ours + "mixer.", mlp = $"blocks.{i + 1}.";
-            int heads = Option(i, "heads"), keys = Option(i, "qk-dim"), values = Option(i, "v-dim"), hidden = Option(i + 1, "hidden");
-            foreach (string what in all)
+            string mixer = layer.First + "mixer.", mlp = layer.Second + "mixer.", mlstm = layer.Theirs + "mlstm_layer.", ffn = layer.Theirs + "ffn.";
+            int heads = Number(layer.Mixer, "heads"), keys = Number(layer.Mixer, "qk-dim"), values = Number(layer.Mixer, "v-dim"), hidden = Number(layer.Channels, "hidden");
+            MapWhole(map, layer.First + "norm.", layer.Theirs + "norm_mlstm.", bias);
+            MapWhole(map, mixer + "norm.", mlstm + "multihead_norm.", bias);
+            MapWhole(map, mixer + "out_proj.", mlstm + "out_proj.", bias);
+            MapWhole(map, layer.Second + "norm.", layer.Theirs + "norm_ffn.", bias);
+            MapWhole(map, mlp + "down_proj.", ffn + "proj_down.", bias);
+            foreach (string what in WeightAndBias(bias))
             {
-                map[$"{ours}norm.{what}"] = $"{block}norm_mlstm.{what}";
-                map[$"{mixer}in_proj.{what}"] = fused ? $"{layer}qkv_opreact.{what}" : Stack(layer, what, ("q", keys), ("k", keys), ("v", values), ("ogate_preact", values));
-                map[$"{mixer}norm.{what}"] = $"{layer}multihead_norm.{what}";
-                map[$"{mixer}out_proj.{what}"] = $"{layer}out_proj.{what}";
-                map[$"{mlp}norm.{what}"] = $"{block}norm_ffn.{what}";
-                map[$"{mlp}mixer.gate_up_proj.{what}"] = fused ? $"{ffn}proj_up_gate_z.{what}" : Stack(ffn, what, ("proj_up_gate", hidden), ("proj_up", hidden));
-                map[$"{mlp}mixer.down_proj.{what}"] = $"{ffn}proj_down.{what}";
+                map[$"{mixer}in_proj.{what}"] = fused ? $"{mlstm}qkv_opreact.{what}" : Stack(mlstm, what, ("q", keys), ("k", keys), ("v", values), ("ogate_preact", values));
+                map[$"{mlp}gate_up_proj.{what}"] = fused ? $"{ffn}proj_up_gate_z.{what}" : Stack(ffn, what, ("proj_up_gate", hidden), ("proj_up", hidden));
             }
 
-            foreach (string what in (string[])["weight", "bias"])
+            foreach (string what in WeightAndBias(true))
             {
-                map[$"{mixer}gates.{what}"] = fused ? $"{layer}ifgate_preact.{what}" : Stack(layer, what, ("igate_preact", heads), ("fgate_preact", heads));
+                map[$"{mixer}gates.{what}"] = fused ? $"{mlstm}ifgate_preact.{what}" : Stack(mlstm, what, ("igate_preact", heads), ("fgate_preact", heads));
             }
         }
-
-        int Option(int block, string name) => new BlockOptions(model.Blocks[block], block).Int(name, 0, 0, int.MaxValue);
 
         static WeightSource Stack(string module, string what, params IEnumerable<(string Name, int Rows)> parts) =>
             WeightSource.Stack(parts.Select(p => WeightSource.Of($"{module}{p.Name}.{what}", p.Rows)));

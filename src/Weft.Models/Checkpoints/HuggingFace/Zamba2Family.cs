@@ -1,4 +1,3 @@
-using System.Globalization;
 using Weft.Tensors;
 
 namespace Weft.Models.Checkpoints.HuggingFace;
@@ -10,6 +9,9 @@ namespace Weft.Models.Checkpoints.HuggingFace;
 internal sealed class Zamba2Family : Family
 {
     private const string Inside = ".shared_transformer.";
+
+    // What has adapters.
+    private static readonly string[] Adapted = ["feed_forward.gate_up_proj", "self_attn.linear_q", "self_attn.linear_k", "self_attn.linear_v"];
 
     public override string ModelType => "zamba2";
 
@@ -40,6 +42,11 @@ internal sealed class Zamba2Family : Family
         string[] homes = Homes(places, Sets(c), map);
         HashSet<string> copies = [.. places.Except(homes)];
         map.Ignore(key => key.IndexOf(Inside, StringComparison.Ordinal) is >= 0 and int at && copies.Contains(key[..(at + Inside.Length)]));
+
+        // A layer with a set of its own still has the adapters of all uses that would share it.
+        HashSet<string> adapters = [.. homes.SelectMany((home, set) => places.Index().Where(p => p.Index % homes.Length != set)
+            .SelectMany(p => Adapted.Select(kind => $"{home}{kind}_adapter_list.{p.Index}.")))];
+        map.Ignore(key => key.LastIndexOf("weight", StringComparison.Ordinal) is > 2 and int at && adapters.Contains(key[..(at - 2)]));
         int uses = 0, block = 0;
         for (int i = 0; i < hybrids.Length; i++)
         {
@@ -70,20 +77,17 @@ internal sealed class Zamba2Family : Family
         {
             int queries = Number(block, "heads") * Number(block, "head-dim"), keys = Number(block, "kv-heads") * Number(block, "head-dim");
             map[ours + "shared.norm.weight"] = theirs + "input_layernorm.weight";
-            map[ours + "shared.qkv_proj.weight"] = WeightSource.Stack(WeightSource.Of(attention + "q_proj.weight", queries), WeightSource.Of(attention + "k_proj.weight", keys), WeightSource.Of(attention + "v_proj.weight", keys));
+            map[ours + "shared.qkv_proj.weight"] = LlamaFamily.Qkv(attention, queries, keys);
             map[ours + "shared.out_proj.weight"] = attention + "o_proj.weight";
             map[ours + "shared.mlp_norm.weight"] = theirs + "pre_ff_layernorm.weight";
-            foreach (string what in (string[])(block.Find("bias") is "true" ? ["weight", "bias"] : ["weight"]))
-            {
-                map[$"{ours}shared.gate_up_proj.{what}"] = $"{mlp}gate_up_proj.{what}";
-                map[$"{ours}shared.down_proj.{what}"] = $"{mlp}down_proj.{what}";
-            }
+            MapWhole(map, ours + "shared.gate_up_proj.", mlp + "gate_up_proj.", IsSet(block, "bias"));
+            MapWhole(map, ours + "shared.down_proj.", mlp + "down_proj.", IsSet(block, "bias"));
         }
 
         int rank = Number(block, "adapter-rank");
         map[ours + "mlp_adapter_in.weight"] = $"{mlp}gate_up_proj_adapter_list.{use}.0.weight";
         map[ours + "mlp_adapter.weight"] = $"{mlp}gate_up_proj_adapter_list.{use}.1.weight";
-        if (block.Find("attention-adapters") is "true")
+        if (IsSet(block, "attention-adapters"))
         {
             map[ours + "qkv_adapter_in.weight"] = WeightSource.Stack("qkv".Select(x => WeightSource.Of($"{attention}linear_{x}_adapter_list.{use}.0.weight", rank)));
             foreach (char x in "qkv")
@@ -97,18 +101,13 @@ internal sealed class Zamba2Family : Family
     private static bool[] Hybrids(HfConfig c)
     {
         const string Key = "layers_block_type";
-        string[] types = c.Texts(Key) ?? throw c.Bad(Key, "it is missing");
-        int layers = LayerCount(c);
-        return types.Length != layers ? throw c.Bad(Key, $"it names {types.Length} layers of {layers}")
-            : Array.ConvertAll(types, type => type switch
-            {
-                "hybrid" => true,
-                "linear_attention" or "mamba" => false,
-                _ => throw c.Bad(Key, $"{PatternText.Quote(type)} is not supported; what is: hybrid, linear_attention, mamba"),
-            });
+        string[] kinds = CommonKeys.LayerKinds(c, Key, LayerCount(c), "hybrid", "linear_attention") ?? throw c.Bad(Key, "it is missing");
+        return Array.ConvertAll(kinds, kind => kind == "hybrid");
     }
 
-    private static int Sets(HfConfig c) => c.Int("num_mem_blocks", 1) is >= 1 and int sets ? sets : throw c.Bad("num_mem_blocks", "a number from 1 on is expected");
+    // The reference shares the Transformer blocks' weights only where it ties the embeddings too; else each layer has its own.
+    private static int Sets(HfConfig c) => c.Int("num_mem_blocks", 1) is not (>= 1 and int sets) ? throw c.Bad("num_mem_blocks", "a number from 1 on is expected")
+        : c.Flag("tie_word_embeddings", true) ? sets : Math.Max(1, Hybrids(c).Count(h => h));
 
     private static BlockSpec Shared(HfConfig c, int number)
     {
@@ -118,16 +117,14 @@ internal sealed class Zamba2Family : Family
             throw c.Bad("attention_hidden_size", $"other than twice hidden_size, {inputs}, is not supported");
         }
 
-        c.Require("hidden_act", "gelu", "gelu_pytorch_tanh", "gelu_new", "silu", "relu", "relu2");
-        string activation = c.Text("hidden_act", "gelu") is string word && word.StartsWith("gelu_", StringComparison.Ordinal) ? "gelu-tanh" : c.Text("hidden_act", "gelu");
         int headDim = c.Int("attention_head_dim", inputs / Math.Max(1, heads)), hidden = c.Int("intermediate_size", 0), rank = c.Int("adapter_rank", 128);
         return Spec.Of("shared-transformer",
         [
             ("with-embedding", true), ("to-next", true), ("pre-norm", "none"), ("number", number), ("heads", heads), ("kv-heads", c.Int("num_key_value_heads", heads)), ("head-dim", headDim),
             .. c.Flag("use_mem_rope", false) ? Rotary.Whole(c, headDim) : [("rope-theta", 0)],
-            ("hidden", hidden == 0 ? MambaFamily.Times(4, width) : hidden), ("activation", activation), ("bias", LlamaFamily.Set(c.Flag("add_bias_linear", false))),
+            ("hidden", hidden == 0 ? MambaFamily.Times(4, width) : hidden), ("activation", CommonKeys.Activation(c, "hidden_act", "gelu")), ("bias", Set(c.Flag("add_bias_linear", false))),
             ("adapter-rank", rank > 0 ? rank : throw c.Bad("adapter_rank", "a number from 1 on is expected")),
-            ("attention-adapters", LlamaFamily.Set(c.Flag("use_shared_attention_adapter", false))), ("norm-epsilon", c.Real("rms_norm_eps", 1e-5)),
+            ("attention-adapters", Set(c.Flag("use_shared_attention_adapter", false))), ("norm-epsilon", c.Real("rms_norm_eps", 1e-5)),
         ]);
     }
 
@@ -139,10 +136,8 @@ internal sealed class Zamba2Family : Family
         return Spec.Of("mamba2",
         [
             ("state", c.Int("mamba_d_state", 64)), ("head-dim", headDim), .. MambaFamily.Inner(width, expand, Mamba2Family.Inner(c, inner, "n_mamba_heads", heads, headDim)),
-            ("groups", c.Int("mamba_ngroups", 1)), ("conv", c.Int("mamba_d_conv", 4)), ("bias", LlamaFamily.Set(c.Flag("add_bias_linear", false))),
+            ("groups", c.Int("mamba_ngroups", 1)), ("conv", c.Int("mamba_d_conv", 4)), ("bias", Set(c.Flag("add_bias_linear", false))),
             ("norm-epsilon", 1e-5), ("dt-min", c.Real("time_step_min", 0.001)),
         ]);
     }
-
-    private static int Number(BlockSpec block, string option) => int.Parse(block.Find(option)!, CultureInfo.InvariantCulture);
 }
