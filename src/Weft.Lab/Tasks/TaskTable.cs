@@ -15,5 +15,13 @@ public static class TaskTable
         new MadSelectiveCopy(),
         new MadCompression(),
         new MadMemorisation(),
+        new Copy(),
+        new PrefixCopy(),
+        new Phonebook(),
+        new Parity(),
+        new Mod5(),
+        new Mod5Brackets(),
+        new WordProblem(points: 3),
+        new WordProblem(points: 5),
     ];
 }

@@ -1,0 +1,30 @@
+namespace Weft.Lab.Tasks;
+
+/// <summary>
+/// What tasks of a finite automaton share: short examples to learn from, long ones to score. Its state is asked as it goes, not only at the end,
+/// because that is learned in far fewer steps; the exact score needs every state right, the last one included. Answers are tokens that no
+/// example contains, so that none can be read off and each position counts for itself.
+/// </summary>
+internal abstract class StateTracking : LabTask
+{
+    /// <summary>The longest that is trained on.</summary>
+    protected const int Longest = 40;
+
+    public override string Axis => "tokens";
+
+    public override IReadOnlyList<int> TrainOn { get; } = [.. Enumerable.Range(3, Longest - 2)];
+
+    public override IReadOnlyList<int> ScoreOn => [20, 40, 80, 160, 256];
+
+    public override IReadOnlyList<string> Models =>
+    [
+        "(attention swiglu)*2",
+        "(mamba2 swiglu)*2",
+        "(gated-deltanet swiglu)*2",
+        "(gated-deltanet[negative-eigenvalues] swiglu)*2",
+        "(mamba3 swiglu)*2",
+        "(slstm swiglu)*2",
+    ];
+
+    public override int Length(int difficulty) => difficulty;
+}
