@@ -1,3 +1,5 @@
+using static Weft.Lab.Report.Sentence;
+
 namespace Weft.Lab.Report;
 
 /// <summary>
@@ -318,19 +320,9 @@ public static class Findings
 
     private static string Score(ModelResult m) => $"{m.BitsPerByte:F3} bits/byte";
 
-    private static string List(IEnumerable<string> items, string and = "and")
-    {
-        string[] all = [.. items];
-        return all.Length < 2 ? string.Concat(all) : $"{string.Join(", ", all[..^1])} {and} {all[^1]}";
-    }
-
     private static string Tokens(int n) => n >= 1024 && n % 1024 == 0 ? $"{n / 1024}k" : $"{n}";
 
     /// <summary>Three significant digits.</summary>
     private static string Figure(double x) =>
         x >= 1e6 ? $"{x / 1e6:G3}M" : x >= 1e4 ? $"{x / 1e3:G3}k" : x >= 100 ? $"{x:F0}" : $"{x:G3}";
-
-    private static string Ratio(double x) => x >= 10 ? $"{x:F0}" : $"{x:F1}";
-
-    private static string Bytes(long n) => n >= 1e9 ? $"{n / 1e9:G3} GB" : n >= 1e6 ? $"{n / 1e6:G3} MB" : n >= 1e3 ? $"{n / 1e3:G3} kB" : $"{n} bytes";
 }

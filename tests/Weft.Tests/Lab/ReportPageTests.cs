@@ -1,6 +1,6 @@
-using System.Diagnostics;
 using System.Text.RegularExpressions;
 using Weft.Lab.Report;
+using static Weft.Tests.Lab.PageBrowser;
 using static Weft.Tests.Lab.ReportSamples;
 
 namespace Weft.Tests.Lab;
@@ -62,11 +62,11 @@ public sealed class ReportPageTests : IDisposable
     public async Task Every_chart_is_drawn_in_a_browser(string name)
     {
         ComparisonReport report = Reports[name];
-        string? browser = FindBrowser();
+        string? browser = PageBrowser.Find();
         if (browser is null)
             Assert.Skip("No Chromium, Chrome or Edge is installed, so the report page was not opened.");
         HtmlReport.Write(report, Page);
-        string dom = await Open(browser, Page);
+        string dom = await PageBrowser.Open(browser, Page, _folder);
 
         Assert.True(dom.Contains("id=\"findings\"", StringComparison.Ordinal), $"{name}: {browser} did not open the page.");
         Match error = Regex.Match(dom, "<html[^>]*data-error=\"([^\"]*)\"");
@@ -96,52 +96,5 @@ public sealed class ReportPageTests : IDisposable
             foreach (IGrouping<string, int> colour in Enumerable.Range(0, report.Models.Count).GroupBy(i => colours[i], i => lines(report.Models[i])))
                 Assert.True(Regex.Count(drawing, $"<path d=\"M[^\"]*L[^\"]*\" fill=\"none\" stroke=\"{colour.Key}\"") == colour.Sum(), $"{name}: {chart} should hold {colour.Sum()} lines in {colour.Key}.");
         }
-    }
-
-    private static string Between(string text, string from, string to)
-    {
-        int start = text.IndexOf(from, StringComparison.Ordinal);
-        Assert.True(start >= 0, $"The page holds no {from}.");
-        return text[start..text.IndexOf(to, start, StringComparison.Ordinal)];
-    }
-
-    private async Task<string> Open(string browser, string page)
-    {
-        ProcessStartInfo start = new(browser) { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
-        foreach (string argument in (string[])["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", $"--user-data-dir={Path.Combine(_folder, "profile")}", "--window-size=1200,900",
-            "--virtual-time-budget=5000", "--dump-dom", new Uri(page).AbsoluteUri])
-            start.ArgumentList.Add(argument);
-        using Process process = Process.Start(start)!;
-        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
-        limit.CancelAfter(TimeSpan.FromMinutes(1));
-        try
-        {
-            Task<string> errors = process.StandardError.ReadToEndAsync(limit.Token);
-            string dom = await process.StandardOutput.ReadToEndAsync(limit.Token);
-            await errors;
-            await process.WaitForExitAsync(limit.Token);
-            return dom;
-        }
-        finally
-        {
-            if (!process.HasExited)
-                process.Kill(entireProcessTree: true);
-        }
-    }
-
-    private static string? FindBrowser()
-    {
-        string[] onPath = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
-        string[] names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge"];
-        IEnumerable<string> candidates = names.SelectMany(n => onPath.Select(p => Path.Combine(p, OperatingSystem.IsWindows() ? n + ".exe" : n)));
-        if (OperatingSystem.IsMacOS())
-            candidates = candidates.Concat(new[] { "Google Chrome", "Chromium", "Microsoft Edge" }.Select(n => $"/Applications/{n}.app/Contents/MacOS/{n}"));
-        if (OperatingSystem.IsWindows())
-            candidates = candidates.Concat(
-                from root in new[] { Environment.SpecialFolder.ProgramFiles, Environment.SpecialFolder.ProgramFilesX86, Environment.SpecialFolder.LocalApplicationData }
-                from file in new[] { @"Google\Chrome\Application\chrome.exe", @"Chromium\Application\chrome.exe", @"Microsoft\Edge\Application\msedge.exe" }
-                select Path.Combine(Environment.GetFolderPath(root), file));
-        return candidates.FirstOrDefault(File.Exists);
     }
 }

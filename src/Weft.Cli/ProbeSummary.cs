@@ -1,0 +1,51 @@
+using Spectre.Console;
+using Weft.Lab.Report;
+using Weft.Lab.Tasks;
+using Weft.Training;
+
+namespace Weft.Cli;
+
+/// <summary>The end of a probe in a terminal: a small table, the main findings, and where the report is.</summary>
+internal static class ProbeSummary
+{
+    private const int MostFindings = 4;
+    private const int MostDifficulties = 4;
+
+    public static void Write(ProbeReport report, Terminal terminal, string htmlPath)
+    {
+        IReadOnlyList<int> shown = Shown(report);
+        Table table = Tables.New(["", " parameters", $" state at {report.Task.Main}", " rate", " samples to solve", .. shown.Select(d => $" right at {d}")]);
+        foreach (ProbedModel model in report.Models)
+        {
+            table.AddRow(Tables.Cells([
+                model.Name,
+                Human.Count(model.Parameters),
+                report.StateBytes(model, report.Task.Main) is long bytes ? Human.Bytes(bytes) : "",
+                $"{model.Rate:G3}",
+                model.SamplesToSolve() is double samples ? Human.Count(samples) : $"not within {Human.Count(model.MostSamples())}",
+                .. shown.Select(d => Right(model, d))]));
+        }
+        terminal.Console.Write(table);
+        foreach (string finding in report.Findings.Take(MostFindings))
+        {
+            terminal.Console.Write(new Padder(new Text("- " + finding), new Padding(1, 0, 0, 0)));
+        }
+        // Written past the console, which would break long lines: these are for copying.
+        terminal.Out.WriteLine();
+        terminal.Out.WriteLine($"Report: {htmlPath}");
+        terminal.Out.WriteLine($"        {new Uri(htmlPath).AbsoluteUri}");
+    }
+
+    /// <summary>The difficulties that a terminal has room for: the main one, and the hardest.</summary>
+    private static IReadOnlyList<int> Shown(ProbeReport report)
+    {
+        IReadOnlyList<int> all = report.Difficulties();
+        return [.. all.Where(d => d == report.Task.Main).Concat(all.Where(d => d != report.Task.Main).TakeLast(MostDifficulties - 1)).Order()];
+    }
+
+    private static string Right(ProbedModel model, int difficulty)
+    {
+        IReadOnlyList<double> exact = model.Exact(difficulty);
+        return exact.Count == 0 ? "diverged" : $"{100 * exact.Average():0.0} %" + (exact.Count > 1 ? $" ±{50 * (exact.Max() - exact.Min()):0.0}" : "");
+    }
+}
