@@ -110,7 +110,7 @@ public class ProbeTests
         InputException bytes = Assert.Throws<InputException>(() => Probe.Run(new Next(), Options(folder["a"]) with { Budget = new Budget(BudgetKind.Data, 5e6) }, _ => { }));
         Assert.Contains("5MB", bytes.Message);
         Assert.False(Directory.Exists(folder["a"]));
-        Trial trial = Probe.Run(new Next(), Options(folder["b"]) with { Budget = new Budget(BudgetKind.Flops, 3e6), Seeds = 1, Models = ["swiglu[hidden=16]"] }, _ => { }).Models[0].Sweep[0];
+        Trial trial = Probe.Run(new Next(), Options(folder["b"]) with { Budget = new Budget(BudgetKind.Flops, 3e6), Seeds = 1, Rates = [1e-5], Models = ["swiglu[hidden=16]"] }, _ => { }).Models[0].Sweep[0];
         Assert.InRange(trial.Flops, 2e6, 4e6); // to a step
     }
 
