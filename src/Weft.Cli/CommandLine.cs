@@ -49,6 +49,7 @@ internal static class CommandLine
         RootCommand root = new("train, compare and run sequence models on your own bytes")
         {
             new CompareCommand(terminal),
+            new ProbeCommand(terminal),
             new TrainCommand(terminal),
             new GenerateCommand(terminal),
             new InspectCommand(terminal),

@@ -4,9 +4,9 @@ namespace Weft.Cli;
 internal static class Resumption
 {
     /// <summary>Says how to go on; returns the exit code of an interrupted program.</summary>
-    public static int Tell(Terminal terminal)
+    public static int Tell(Terminal terminal, string saved = "everything so far is saved")
     {
-        terminal.Error.WriteLine("weft: stopped; everything so far is saved. To go on:");
+        terminal.Error.WriteLine($"weft: stopped; {saved}. To go on:");
         terminal.Error.WriteLine($"  {terminal.Again}");
         return Interruption.ExitCode;
     }

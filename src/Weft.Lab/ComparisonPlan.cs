@@ -1,9 +1,7 @@
 using System.Diagnostics;
-using System.Text.Json;
 using System.Text.Json.Serialization;
 using Weft.Lab.Report;
 using Weft.Models;
-using Weft.Models.Checkpoints;
 using Weft.Tensors;
 using Weft.Training;
 
@@ -29,31 +27,11 @@ internal sealed record ComparisonPlan
     /// <summary>The plan that a folder holds for the same comparison; null if it holds none, or another's.</summary>
     public static ComparisonPlan? Find(string folder, string key)
     {
-        string path = Path.Combine(folder, FileName);
-        try
-        {
-            ComparisonPlan? plan = File.Exists(path) ? JsonSerializer.Deserialize(File.ReadAllBytes(path), PlanJson.Default.ComparisonPlan) : null;
-            return plan?.Key == key ? plan : null;
-        }
-        catch (JsonException)
-        {
-            return null; // not ours, or of another version: a new plan takes its place
-        }
+        ComparisonPlan? plan = Kept.Read(Path.Combine(folder, FileName), PlanJson.Default.ComparisonPlan);
+        return plan?.Key == key ? plan : null;
     }
 
-    public void Save(string folder)
-    {
-        try
-        {
-            Directory.CreateDirectory(folder);
-        }
-        catch (Exception e) when (AtomicFile.IsFileProblem(e))
-        {
-            throw AtomicFile.Problem("write to", folder, e);
-        }
-
-        AtomicFile.WriteAllText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, PlanJson.Default.ComparisonPlan) + "\n");
-    }
+    public void Save(string folder) => Kept.Write(Path.Combine(folder, FileName), this, PlanJson.Default.ComparisonPlan);
 }
 
 /// <summary>A model's part of a plan.</summary>

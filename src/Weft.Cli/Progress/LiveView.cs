@@ -1,8 +1,6 @@
 using System.Diagnostics;
 using Spectre.Console;
 using Spectre.Console.Rendering;
-using Weft.Lab;
-using Weft.Training;
 
 namespace Weft.Cli.Progress;
 
@@ -17,8 +15,8 @@ internal sealed class LiveView : ProgressView
     private const int MostNotes = 4;
 
     private readonly Terminal terminal;
-    private readonly int seeds;
-    private readonly ComparisonProgress?[] rows;
+    private readonly string[] headers;
+    private readonly ProgressRow?[] rows;
     private readonly string[] names;
     private readonly List<string> notes = [];
     private readonly Lock gate = new();
@@ -28,32 +26,28 @@ internal sealed class LiveView : ProgressView
     private TimeSpan? remaining;
     private TimeSpan remainingAt;
 
-    public LiveView(Terminal terminal, IReadOnlyList<string> names, int seeds)
+    public LiveView(Terminal terminal, IReadOnlyList<string> names, IReadOnlyList<string> columns)
     {
         this.terminal = terminal;
-        this.seeds = seeds;
+        headers = ["model", "", .. columns];
         this.names = [.. names];
-        rows = new ComparisonProgress?[names.Count];
+        rows = new ProgressRow?[names.Count];
         thread = new Thread(Draw) { IsBackground = true, Name = "live view" };
         thread.Start();
     }
 
-    public override void Report(ComparisonProgress progress)
+    protected override void Report(ProgressRow row)
     {
         lock (gate)
         {
-            ComparisonProgress? before = rows[progress.Model];
-            rows[progress.Model] = progress with
+            // What the last phase found stays in view.
+            IReadOnlyList<string>? before = rows[row.Model]?.Figures;
+            rows[row.Model] = row with { Figures = [.. row.Figures.Select((text, i) => text.Length > 0 ? text : before?[i] ?? "")] };
+            remaining = row.Remaining ?? remaining;
+            remainingAt = row.Remaining is null ? remainingAt : this.elapsed.Elapsed;
+            if (row.Note is string note && !notes.Contains($"{row.Name}: {note}"))
             {
-                // What the last phase found stays in view.
-                Loss = double.IsFinite(progress.Loss) ? progress.Loss : before?.Loss ?? double.NaN,
-                TokensPerSecond = progress.TokensPerSecond > 0 ? progress.TokensPerSecond : before?.TokensPerSecond ?? 0,
-            };
-            remaining = progress.Remaining ?? remaining;
-            remainingAt = progress.Remaining is null ? remainingAt : this.elapsed.Elapsed;
-            if (progress.Note is string note && !notes.Contains($"{progress.Name}: {note}"))
-            {
-                notes.Add($"{progress.Name}: {note}");
+                notes.Add($"{row.Name}: {note}");
             }
         }
     }
@@ -84,15 +78,15 @@ internal sealed class LiveView : ProgressView
             int width = this.terminal.Console.Profile.Width;
             int nameWidth = width < Narrow ? WidestNameOfNarrow : WidestName;
             string[][] texts = [.. rows.Select((p, i) => Texts(p, Short(p?.Name ?? this.names[i], nameWidth)))];
-            // What is left after the texts is the bar's; with too little left, the steps go too.
-            int Left(int columns) => width - 2 - Enumerable.Range(0, columns).Sum(c => Padding + texts.Append(Headers).Max(row => row[c].Length)) - Padding;
-            bool hasSteps = Left(Headers.Length) >= 0;
-            int columns = hasSteps ? Headers.Length : Headers.Length - 1;
+            // What is left after the texts is the bar's; with too little left, the last column goes too.
+            int Left(int columns) => width - 2 - Enumerable.Range(0, columns).Sum(c => Padding + texts.Append(headers).Max(row => row[c].Length)) - Padding;
+            bool hasAll = Left(headers.Length) >= 0;
+            int columns = hasAll ? headers.Length : headers.Length - 1;
             int barWidth = Math.Min(WidestBar, Left(columns));
             Table table = new() { Border = TableBorder.Simple, UseSafeBorder = true };
             for (int c = 0; c < columns; c++)
             {
-                TableColumn column = new(new Text(Headers[c])) { NoWrap = true };
+                TableColumn column = new(new Text(headers[c])) { NoWrap = true };
                 table.AddColumn(c < 2 ? column : column.RightAligned());
             }
             if (barWidth >= NarrowestBar)
@@ -111,16 +105,7 @@ internal sealed class LiveView : ProgressView
         return new Rows(parts);
     }
 
-    private static readonly string[] Headers = ["model", "", "bits/byte", "tokens/s", "step"];
-
-    private string[] Texts(ComparisonProgress? p, string name) => p is null ? [name, "waiting", "", "", ""] :
-    [
-        name,
-        PhaseOf(p, this.seeds),
-        double.IsFinite(p.Loss) ? $"{p.Loss:0.000}" : "",
-        p.TokensPerSecond > 0 ? Human.Count(p.TokensPerSecond) : "",
-        p.Steps > 0 ? $"{p.Step}/{p.Steps}" : "",
-    ];
+    private string[] Texts(ProgressRow? row, string name) => [name, row?.Phase ?? "waiting", .. row?.Figures ?? headers.Skip(2).Select(_ => "")];
 
     private string Status()
     {
@@ -131,7 +116,7 @@ internal sealed class LiveView : ProgressView
         }
         if (this.terminal.Cancel.IsCancellationRequested)
         {
-            return "stopping; saving the run (a second Ctrl-C quits at once)";
+            return Stopping;
         }
         double left = (remaining - (this.elapsed.Elapsed - remainingAt))?.TotalSeconds ?? double.NaN; // counts down between reports
         return (double.IsNaN(left) ? elapsed : $"{elapsed}, {Clock(left)} left")

@@ -38,6 +38,9 @@ public abstract class LabTask
     /// <summary>The models' width unless told otherwise.</summary>
     public virtual int Width => 64;
 
+    /// <summary>The peak learning rates that are tried, unless told otherwise; none: rates around what suits each model's mixers.</summary>
+    public virtual IReadOnlyList<double> Rates => [];
+
     /// <summary>Examples of a batch.</summary>
     public virtual int Batch => 32;
 

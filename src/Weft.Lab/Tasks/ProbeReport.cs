@@ -64,12 +64,12 @@ public sealed record ProbedModel(
 
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
     RespectNullableAnnotations = true,
     RespectRequiredConstructorParameters = true,
     WriteIndented = true,
     NewLine = "\n",
     Converters = [typeof(FiniteOrNullConverter)])]
 [JsonSerializable(typeof(ProbeReport))]
-[JsonSerializable(typeof(Trial))]
+[JsonSerializable(typeof(ProbePlan))]
+[JsonSerializable(typeof(KeptTrial))]
 internal sealed partial class ProbeJson : JsonSerializerContext;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json.Serialization;
 using Weft.Models;
 using Weft.Tensors;
 using Weft.Training;
@@ -32,6 +33,7 @@ public sealed record Trial(
     double Rate, int Seed, long Samples, long? SamplesToSolve, double Flops, double Seconds, bool HasDiverged, IReadOnlyList<TrialPoint> Curve, IReadOnlyList<TaskAccuracy> Scores)
 {
     /// <summary>The last look, by which rates are compared.</summary>
+    [JsonIgnore]
     public TrialPoint? Last => Curve.Count > 0 ? Curve[^1] : null;
 }
 
@@ -75,7 +77,7 @@ public static class TaskTrial
             {
                 learner.Backward(tokens.AsSpan(0, batch * length), targets.AsSpan(0, batch * length), length);
                 double each = device.Flops - before;
-                total = total == 0 || options.Budget.Kind == BudgetKind.Time ? Planned(options.Budget, each, steps, seconds) : total;
+                total = Planned(options.Budget, steps, (flops + each) / (steps + 1), seconds / Math.Max(1, steps));
                 learner.Update(options.Rate * training.Schedule.Factor(steps, total));
             }
             catch (TrainingDivergedException)
@@ -105,11 +107,12 @@ public static class TaskTrial
         return new Trial(options.Rate, (int)options.Seed, steps * batch, solved, flops, seconds, diverged, curve, scores);
     }
 
-    private static long Planned(Budget budget, double flops, long steps, double seconds) => (long)Math.Min(long.MaxValue / 2, budget.Kind switch
+    // The steps in all, by what a step took so far: difficulties, and so steps, differ in length.
+    private static long Planned(Budget budget, long steps, double flops, double seconds) => (long)Math.Min(long.MaxValue / 2, budget.Kind switch
     {
         BudgetKind.Steps => budget.Amount,
-        BudgetKind.Flops => AtLeastOne(budget.Amount / flops, budget),
-        BudgetKind.Time => steps == 0 ? double.MaxValue : Math.Max(steps + 1, budget.Amount / (seconds / steps)),
+        BudgetKind.Flops => steps == 0 ? AtLeastOne(budget.Amount / flops, budget) : Math.Max(steps + 1, budget.Amount / flops),
+        BudgetKind.Time => steps == 0 ? double.MaxValue : Math.Max(steps + 1, budget.Amount / seconds),
         _ => throw new InputException($"a task's budget is one of steps, FLOPs or time, not {budget}: its examples are made as they are needed"),
     });
 

@@ -35,6 +35,15 @@ public class BadInputTests
         { "a file in place of a report's folder", "compare {0}/text.txt --out {0}/one.txt", ["one.txt", "it is a file"] },
         { "a context longer than the data to compare", "compare {0}/text.txt --context 100000 --out {0}/new", ["text.txt", "too short for a context of 100000"] },
         { "a budget below one step to compare", "compare {0}/text.txt --models swiglu --context 16 --budget 5flop --threads 1 --out {0}/new", ["5flop", "one step"] },
+        { "an unknown task", "probe mqra --out {0}/new", ["unknown task 'mqra'", "nearest: mqar"] },
+        { "an unknown model to probe", "probe mqar --models mamba2,transfomer --out {0}/new", ["unknown model 'transfomer'", "nearest: transformer"] },
+        { "heads that do not divide, to probe", "probe mqar --models attention[heads=7] --width 16 --threads 1 --out {0}/new", ["heads", "divide"] },
+        { "rates that are no numbers", "probe mqar --rates 0.1,x --out {0}/new", ["--rates '0.1,x'", "0.001,0.003"] },
+        { "a rate twice", "probe mqar --rates 0.1,0.1 --out {0}/new", ["--rates '0.1,0.1'", "--seeds"] },
+        { "a budget of bytes for a task", "probe mqar --budget 5MB --out {0}/new", ["5MB", "1000steps"] },
+        { "a budget below one step to probe", "probe mqar --models swiglu --width 8 --budget 5flop --threads 1 --out {0}/new", ["5flop", "one step", "1000steps"] },
+        { "a file in place of a probe's folder", "probe mqar --out {0}/one.txt", ["one.txt", "it is a file"] },
+        { "a folder that holds a comparison, to probe", "probe mqar --out {0}/compared", ["compared", "the report of a comparison", "--force"] },
         { "a run of another model", "train {0}/text.txt --model mamba2 --width 8 --context 16 --batch 1 --threads 1 --budget 3steps --out {0}/run", ["cannot resume", "swiglu", "mamba2"] },
         { "a run with other options", $"train {{0}}/text.txt {Tiny} --rate 0.1 --out {{0}}/run", ["cannot resume", "rate"] },
         { "a run of another corpus", $"train {{0}}/other.txt {Tiny} --out {{0}}/run", ["cannot resume", "text.txt", "other.txt"] },
@@ -116,6 +125,7 @@ public class BadInputTests
         folder.Write("one.txt", "a"u8);
         folder.Write("short.txt", "short text"u8);
         folder.Write("bad.json", "{ \"weft\": 1, "u8);
+        Copy(new() { ["report.json"] = "{ \"corpus\": {} }"u8.ToArray() }, folder["compared"]);
         Copy(TrainedRun.Value, folder["run"]);
         Copy(TrainedRun.Value, folder["cut"]);
         using (FileStream cut = new(Path.Combine(folder["cut"], "model.safetensors"), FileMode.Open))

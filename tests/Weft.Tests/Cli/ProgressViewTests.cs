@@ -2,6 +2,7 @@ using Spectre.Console;
 using Weft.Cli;
 using Weft.Cli.Progress;
 using Weft.Lab;
+using Weft.Lab.Tasks;
 
 namespace Weft.Tests.Cli;
 
@@ -55,6 +56,24 @@ public class ProgressViewTests
         Assert.Equal(width > 60, last.Contains('━'));
         Assert.Contains("a note [with brackets]", last);
         Assert.All(last.Split('\n'), line => Assert.InRange(line.TrimEnd().Length, 0, width));
+    }
+
+    [Fact]
+    public void AProbeShowsRateAndAccuracy()
+    {
+        StringWriter lines = new(), table = new();
+        foreach (Terminal terminal in (Terminal[])[new(lines, TextWriter.Null), new(table, TextWriter.Null, console: Screen(table, 80))])
+        {
+            using ProgressView view = ProgressView.StartProbe(terminal, Names);
+            view.Report(new ProbeProgress(0, Names[0], ProbePhase.Preparing, 0, 0, 0, 0, 0, double.NaN, null, "9 trials"));
+            view.Report(new ProbeProgress(0, Names[0], ProbePhase.Sweeping, 2, 4, 0.0045, 0.25, 0.4, 0.125, TimeSpan.FromSeconds(83)));
+            view.Report(new ProbeProgress(1, Names[1], ProbePhase.Repeating, 2, 3, 0.0045, 0.25, 0, double.NaN, TimeSpan.FromSeconds(83)));
+        }
+
+        Assert.Contains("transformer: 9 trials", lines.ToString());
+        Assert.Matches("transformer +rate 2/4 +25%  rate 0.0045  40%  12.5% exact  1 min 23 s left", lines.ToString());
+        Assert.Matches("attention.* seed 2/3", lines.ToString());
+        Assert.All((string[])["exact", "12.5%", "0.0045", "40%", "rate 2/4", "seed 2/3"], part => Assert.Contains(part, table.ToString()));
     }
 
     private static IAnsiConsole Screen(TextWriter output, int width)

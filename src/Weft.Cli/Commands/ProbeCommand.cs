@@ -1,0 +1,129 @@
+using System.CommandLine;
+using System.Globalization;
+using Spectre.Console;
+using Weft.Cli.Progress;
+using Weft.Lab.Tasks;
+using Weft.Models;
+using Weft.Models.Checkpoints;
+using Weft.Tensors;
+using Weft.Training;
+
+namespace Weft.Cli.Commands;
+
+/// <summary>weft probe: what an architecture can learn to do, on tasks made for telling.</summary>
+internal sealed class ProbeCommand : WeftCommand
+{
+    private const int MostRates = 32;
+
+    private readonly Argument<string?> task = new("TASK") { Description = "the task; a list of all unless given", Arity = ArgumentArity.ZeroOrOne };
+    private readonly Option<IReadOnlyList<string>?> models = Settings.Parsed<IReadOnlyList<string>?>("--models", "A,B,C", "presets, patterns or .json files (default: the task's)", ModelList.Split);
+    private readonly Option<Budget?> budget = Settings.Budget("training of each trial at most: 1000steps, 1e12flop or 60s (default: fits 15 minutes in all)");
+    private readonly Option<int?> seeds = Settings.Whole("--seeds", "N", $"trials of each model at its best rate (default {new ProbeOptions().Seeds})", 1, 100);
+    private readonly Option<IReadOnlyList<double>?> rates = Settings.Parsed<IReadOnlyList<double>?>("--rates", "R1,R2", "peak learning rates to try (default: four around what suits each model)", Rates);
+    private readonly Option<int?> width = Settings.Whole("--width", "W", "the models' width (default: the task's)", 1, 1 << 16);
+    private readonly Option<string?> output = Settings.Text("--out", "DIR", "folder for the report and the finished trials (default probe-TASK)");
+    private readonly Option<int?> threads = Settings.Threads();
+    private readonly Option<Precision?> precision = Settings.Precision();
+    private readonly Option<bool> force = Settings.Switch("--force", "write over the report of something else");
+
+    public ProbeCommand(Terminal terminal) : base(terminal, "probe", "train several models on a task that tells architectures apart, and report what each can do",
+        new Example("weft probe mqar", "which architectures recall what they read? in 15 minutes"),
+        new Example("weft probe", "the tasks there are"),
+        new Example("weft probe mqar --models attention*2,mamba2*2,\"mamba2 attention\"", "other models: presets and patterns, at one width"),
+        new Example("weft probe mqar --budget 5000steps --seeds 3 --rates 0.001,0.003 --out mqar-long", "longer, two rates, three seeds, into a folder"))
+    {
+        Add(task);
+        foreach (Option option in (ReadOnlySpan<Option>)[this.models, budget, seeds, rates, width, output, threads, precision, force])
+        {
+            Add(option);
+        }
+    }
+
+    public override IReadOnlyList<string> Notes =>
+    [
+        "Each model is trained at every rate; at the best, from the other seeds too. Learning ends where the task is solved.",
+        "Ctrl-C saves the finished trials; the same command goes on with the next.",
+    ];
+
+    protected override int Run(ParseResult given)
+    {
+        if (given.GetValue(this.task) is not { } name)
+        {
+            return List();
+        }
+
+        LabTask task = TaskTable.All.FirstOrDefault(t => t.Name == name.Trim())
+            ?? throw new InputException($"unknown task {AtomicFile.Quote(name)}; {NearestNames.Hint(name, TaskTable.All.Select(t => t.Name))}; weft probe lists them");
+        ProbeOptions defaults = new();
+        ProbeOptions options = new()
+        {
+            Models = given.GetValue(this.models) ?? task.Models,
+            Budget = given.GetValue(budget),
+            Seeds = given.GetValue(seeds) ?? defaults.Seeds,
+            Rates = given.GetValue(rates),
+            Width = given.GetValue(width),
+            Out = given.GetValue(output) ?? $"probe-{task.Name}",
+            Force = given.GetValue(force),
+            Threads = given.GetValue(threads) ?? defaults.Threads,
+            Precision = given.GetValue(precision),
+            Command = Terminal.Command,
+        };
+        string[] names = [.. options.Models.Select(m => Presets.Resolve(m, null, BlockTable.Names).Name)]; // a misspelt name is the likeliest mistake
+        if (File.Exists(options.Out))
+        {
+            throw new InputException($"cannot write the report into {AtomicFile.Quote(options.Out)}: it is a file; give a folder");
+        }
+
+        OpenDevice(1, options.Precision).Dispose(); // for what it has to say: the probe opens its own
+        Terminal.Out.WriteLine($"{task.Name}: {task.Line}; trained on {Listed(task.TrainOn)} {task.Axis}, scored on {Listed(task.ScoreOn)}");
+        ProbeReport report;
+        try
+        {
+            using ProgressView view = ProgressView.StartProbe(Terminal, names);
+            report = Probe.Run(task, options, view.Report, Terminal.Cancel);
+        }
+        catch (OperationCanceledException)
+        {
+            return Resumption.Tell(Terminal, "the finished trials are saved, the one under way begins again");
+        }
+
+        WriteSummary(report, Path.GetFullPath(Path.Combine(options.Out, "report.json")));
+        return 0;
+    }
+
+    private int List()
+    {
+        Table table = Tables.New("task", "what it asks", "harder with more");
+        foreach (LabTask task in TaskTable.All)
+        {
+            table.AddRow(Tables.Cells(task.Name, task.Line, task.Axis));
+        }
+
+        Terminal.Console.Write(table);
+        Terminal.Out.WriteLine($"'weft probe {TaskTable.All[0].Name}' trains the task's own models and scores them from easy to hard; --models names others.");
+        return 0;
+    }
+
+    private void WriteSummary(ProbeReport report, string path)
+    {
+        Table table = Tables.New(["", " rate", " solved after", .. report.Models[0].Trials[0].Scores.Select(s => $" {s.Difficulty} {report.Task.Axis}")]);
+        foreach (ProbedModel model in report.Models)
+        {
+            table.AddRow(Tables.Cells([model.Name, $"{model.Rate}", $"{model.Trials[0].SamplesToSolve}", .. model.Trials[0].Scores.Select(s => $"{s.Exact:0.0%}")]));
+        }
+
+        Terminal.Console.Write(table);
+        Terminal.Out.WriteLine($"Report: {path}");
+    }
+
+    private static string Listed(IReadOnlyList<int> numbers) => numbers.Count <= 6 ? string.Join(", ", numbers) : $"{numbers[0]}, {numbers[1]} ... {numbers[^1]}";
+
+    private static double[] Rates(string text)
+    {
+        double[] rates = [.. text.Split(',').Select(word => double.TryParse(word.Trim(), NumberStyles.Float, CultureInfo.InvariantCulture, out double rate) && rate is > 0 and <= 10 ? rate
+            : throw new InputException($"--rates {AtomicFile.Quote(text)} are not numbers above 0, at most 10, with commas between: --rates 0.001,0.003"))];
+        return rates.Length > MostRates ? throw new InputException($"--rates has {rates.Length} rates; give at most {MostRates}")
+            : rates.Distinct().Count() < rates.Length ? throw new InputException($"--rates {AtomicFile.Quote(text)} has a rate twice; to train several times, give --seeds")
+            : rates;
+    }
+}

@@ -1,0 +1,267 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using Weft.Lab.Report;
+using Weft.Models;
+using Weft.Models.Checkpoints;
+using Weft.Tensors;
+using Weft.Training;
+
+namespace Weft.Lab.Tasks;
+
+/// <summary>
+/// Trains several models on a task, each at several learning rates and from several seeds, scores them at all difficulties, and writes
+/// <c>report.json</c>. Every finished trial is kept beside the report: an interrupted probe that is asked for again goes on with the next one.
+/// </summary>
+public sealed class Probe
+{
+    /// <summary>The folder of the finished trials, beside the report.</summary>
+    public const string TrialsFolder = "weft-trials";
+
+    private const long LongestReport = 64L << 20;
+    private static readonly double[] Factors = [0.16, 0.4, 1, 2.5]; // of the rate that suits a model's mixers on text
+
+    private readonly LabTask task;
+    private readonly ProbeOptions options;
+    private readonly Action<ProbeProgress> send;
+    private readonly Device device;
+    private readonly CancellationToken cancel;
+    private readonly ModelConfig[] configs;
+    private readonly double[][] rates; // of each model
+    private readonly string trials, common;
+    private ProbePlan plan = null!;
+
+    // For the estimate of the time left, all in planned seconds but for the clock's: what lies behind, what of it was worked off here, and when that began.
+    private double behind, worked;
+    private long began;
+
+    private Probe(LabTask task, ProbeOptions options, Action<ProbeProgress> progress, Device device, CancellationToken cancel)
+    {
+        (this.task, this.options, send, this.device, this.cancel) = (task, options, progress, device, cancel);
+        configs = [.. (options.Models ?? task.Models).Select(word => Presets.Resolve(word, options.Width ?? task.Width, BlockTable.Names) with { Vocabulary = task.Vocabulary, Context = task.TrainOn.Max(task.Length) })];
+        rates = [.. configs.Select(config => (double[])[.. options.Rates ?? (task.Rates.Count > 0 ? task.Rates : [.. Factors.Select(f => ThreeDigits(f * BlockTable.DefaultRate(config)))])])];
+        if (configs.Length == 0 || options.Seeds < 1 || rates.Any(r => r.Length == 0))
+        {
+            throw new InputException("a probe needs a model, a learning rate and a seed, at least");
+        }
+
+        trials = Path.Combine(options.Out, TrialsFolder);
+        common = $"probe {ProbeReport.CurrentVersion}; task {task.Name}, examples {Examples(task)}; precision {device.Precision.Word()}, {device.InstructionSet}, threads {device.Threads}";
+    }
+
+    /// <summary>Runs a probe, or goes on with an interrupted one in the same folder.</summary>
+    /// <param name="task">What is to be learned.</param>
+    /// <param name="options">By which models.</param>
+    /// <param name="progress">Called a few times a second, on the calling thread.</param>
+    /// <param name="cancel">Stops at the next step; the trial under way begins again another time.</param>
+    /// <exception cref="InputException">A model, the budget or the folder will not do.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; the same call goes on.</exception>
+    public static ProbeReport Run(LabTask task, ProbeOptions options, Action<ProbeProgress> progress, CancellationToken cancel = default)
+    {
+        ArgumentNullException.ThrowIfNull(task);
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(progress);
+        using Device device = Device.Open(options.Threads, options.Precision ?? Device.FastestPrecision);
+        return new Probe(task, options, progress, device, cancel).Run();
+    }
+
+    private ProbeReport Run()
+    {
+        Prepare();
+        began = Stopwatch.GetTimestamp();
+        var models = new List<ProbedModel>();
+        for (int i = 0; i < configs.Length; i++)
+        {
+            models.Add(Try(i));
+        }
+
+        var report = new ProbeReport
+        {
+            Task = new ProbedTask(task.Name, task.Line, task.Source, task.Axis, task.TrainOn, task.Main),
+            Budget = plan.Budget,
+            Seeds = options.Seeds,
+            Machine = new MachineInfo(Machine.Processor, Environment.ProcessorCount, device.Threads, device.InstructionSet, RuntimeInformation.OSDescription, RuntimeInformation.FrameworkDescription),
+            Command = options.Command + (options.Budget is null ? $" --budget {plan.Budget}" : ""),
+            Models = models,
+        };
+        report.Write(Path.Combine(options.Out, "report.json"));
+        return report;
+    }
+
+    /// <summary>Finds the plan that an interrupted probe left, or makes one.</summary>
+    private void Prepare()
+    {
+        if (options.Budget is { Kind: BudgetKind.Data } data)
+        {
+            throw new InputException($"--budget {data} is one of bytes, and a task has no text to learn from; give steps (1000steps), FLOPs (1e12flop) or a time (60s) for each trial");
+        }
+
+        string key = $"{common}; budget {options.Budget?.ToString() ?? "default"}; seeds {options.Seeds}; "
+            + string.Join("; ", configs.Select((c, i) => $"{c.Name} = {c.Blocks} at {c.Width}, rates {string.Join(' ', rates[i])}"));
+        string path = Path.Combine(trials, ProbePlan.FileName);
+        ProbePlan? found = Kept.Read(path, ProbeJson.Default.ProbePlan);
+        bool isSame = found?.Key == key && found.Seconds.Count == configs.Length;
+        if (!isSame && !options.Force)
+        {
+            RequireNoReport();
+        }
+
+        if (isSame)
+        {
+            plan = found!;
+        }
+        else
+        {
+            plan = ProbePlan.Make(key, task, configs, device, options.Budget, [.. rates.Select(Trials)], i => Send(i, ProbePhase.Preparing), cancel);
+            Kept.Write(path, plan, ProbeJson.Default.ProbePlan);
+        }
+
+        int[] counts = [.. rates.Select(Trials)];
+        Send(0, ProbePhase.Preparing, note: $"{counts.Sum()} trials of {plan.Budget}: at most {Human.Duration(Total)} here, less where the task is solved"
+            + (isSame ? $"; those in {trials} are not done again" : ""));
+    }
+
+    private int Trials(double[] tried) => tried.Length + options.Seeds - 1;
+
+    private double Total => plan.Seconds.Select((s, i) => s * Trials(rates[i])).Sum();
+
+    /// <summary>A report of something else is not written over.</summary>
+    private void RequireNoReport()
+    {
+        string path = Path.Combine(options.Out, "report.json");
+        string holds;
+        try
+        {
+            if (!File.Exists(path))
+            {
+                return;
+            }
+
+            holds = "a report of something else";
+            if (new FileInfo(path).Length <= LongestReport)
+            {
+                using JsonDocument json = JsonDocument.Parse(File.ReadAllBytes(path));
+                JsonElement root = json.RootElement;
+                holds = root.ValueKind != JsonValueKind.Object ? holds
+                    : root.TryGetProperty("corpus", out _) ? "the report of a comparison"
+                    : root.TryGetProperty("task", out JsonElement of) && of.ValueKind == JsonValueKind.Object && of.TryGetProperty("name", out JsonElement name) && name.ValueKind == JsonValueKind.String
+                        ? $"the report of another probe, of {(name.GetString() == task.Name ? $"{task.Name} with other models or settings" : AtomicFile.Quote(name.GetString()!))}"
+                    : holds;
+            }
+        }
+        catch (JsonException)
+        {
+            holds = "a report.json that is no report";
+        }
+        catch (Exception e) when (AtomicFile.IsFileProblem(e))
+        {
+            throw AtomicFile.Problem("read", path, e);
+        }
+
+        throw new InputException($"{AtomicFile.Quote(options.Out)} holds {holds}; give another folder with --out, or --force to write over it");
+    }
+
+    /// <summary>The sweep of one model, and the other seeds at its best rate.</summary>
+    private ProbedModel Try(int index)
+    {
+        ModelConfig config = configs[index];
+        var sweep = new List<Trial>();
+        foreach (double rate in rates[index])
+        {
+            sweep.Add(Try(index, ProbePhase.Sweeping, sweep.Count + 1, rate, 1));
+        }
+
+        Trial best = sweep.Aggregate((a, b) => IsBetter(b, a) ? b : a);
+        var repeated = new List<Trial> { best };
+        while (repeated.Count < options.Seeds)
+        {
+            repeated.Add(Try(index, ProbePhase.Repeating, repeated.Count + 1, best.Rate, repeated.Count + 1));
+        }
+
+        Send(index, ProbePhase.Done, fraction: 1, exact: Exact(best));
+        var model = new LanguageModel(config, device, 1);
+        return new ProbedModel(config.Name, config.Blocks.ToString(), config.Width, model.ParameterCount(),
+            [.. task.ScoreOn.Select(d => model.Cost(1, task.Length(d) - 1).StateBytes)], best.Rate,
+            [.. sweep.Select(t => ReferenceEquals(t, best) ? t : t with { Scores = [] })], repeated);
+    }
+
+    /// <summary>One trial, unless it is kept already.</summary>
+    private Trial Try(int index, ProbePhase phase, int number, double rate, int seed)
+    {
+        int of = phase == ProbePhase.Sweeping ? rates[index].Length : options.Seeds, all = Trials(rates[index]);
+        int before = phase == ProbePhase.Sweeping ? number - 1 : rates[index].Length + number - 2;
+        double planned = plan.Seconds[index];
+        var how = new TrialOptions(Budget.Parse(plan.Budget), rate, (ulong)seed);
+        string key = $"{common}; model {Encoding.UTF8.GetString((configs[index] with { Name = "any" }).ToJson())}; {how}";
+        string path = Path.Combine(trials, $"{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..16]}.json");
+        Trial? trial = Kept.Read(path, ProbeJson.Default.KeptTrial) is { } kept && kept.Key == key && !kept.Trial.Curve.Contains(null!) ? kept.Trial : null;
+        if (trial is null)
+        {
+            var pace = new Pace();
+            double part = 0;
+            Tell(0, null);
+            trial = TaskTrial.Run(task, configs[index], device, how, score: true, (done, last) =>
+            {
+                worked += (done - part) * planned;
+                part = done;
+                if (pace.IsDue(0))
+                {
+                    Tell(done, last);
+                }
+            }, cancel);
+            Kept.Write(path, new KeptTrial(key, trial), ProbeJson.Default.KeptTrial);
+        }
+
+        behind += planned;
+        string? note = trial.HasDiverged ? $"diverged at a rate of {rate:R}" : null;
+        Send(index, phase, number, of, rate, (before + 1.0) / all, 1, Exact(trial), note: note);
+        return trial;
+
+        void Tell(double done, TrialPoint? last) => Send(index, phase, number, of, rate, (before + done) / all, done, last?.Exact ?? double.NaN, done * planned);
+    }
+
+    // A rate at which learning diverges is the worst; one that solves the task is as good as another, and then the faster one is better.
+    private static bool IsBetter(Trial a, Trial b) => Rank(a).CompareTo(Rank(b)) < 0;
+
+    private static (bool HasDiverged, double Error, long Samples, double Loss) Rank(Trial trial) =>
+        (trial.HasDiverged, trial.SamplesToSolve is null ? 1 - Exact(trial) : 0, trial.SamplesToSolve ?? long.MaxValue, trial.Last is { Loss: var loss } && !double.IsNaN(loss) ? loss : double.PositiveInfinity);
+
+    private static double Exact(Trial trial) => trial.HasDiverged ? 0 : trial.Last?.Exact ?? 0;
+
+    private static double ThreeDigits(double rate)
+    {
+        double unit = Math.Pow(10, Math.Floor(Math.Log10(rate)) - 2);
+        return Math.Round(Math.Round(rate / unit) * unit, 9);
+    }
+
+    /// <summary>A text that is another wherever the task is: its numbers, and an example of each difficulty.</summary>
+    private static string Examples(LabTask task)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        hash.AppendData(Encoding.UTF8.GetBytes($"{task.Vocabulary} {task.Batch} {task.Main}: {string.Join(' ', task.TrainOn)}: {string.Join(' ', task.ScoreOn)}"));
+        foreach (int difficulty in task.TrainOn.Concat(task.ScoreOn).Distinct())
+        {
+            int[] tokens = new int[task.Length(difficulty)], targets = new int[tokens.Length];
+            task.Make(new RandomSource(1), difficulty, tokens, targets);
+            hash.AppendData(MemoryMarshal.AsBytes<int>(tokens));
+            hash.AppendData(MemoryMarshal.AsBytes<int>(targets));
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset())[..16];
+    }
+
+    private void Send(int index, ProbePhase phase, int trial = 0, int of = 0, double rate = 0, double fraction = 0, double part = 0, double exact = double.NaN, double underWay = 0, string? note = null)
+    {
+        TimeSpan? remaining = null;
+        if (phase != ProbePhase.Preparing)
+        {
+            const double settled = 5; // planned seconds, before which the clock says little
+            double pace = worked > settled ? Stopwatch.GetElapsedTime(began).TotalSeconds / worked : 1;
+            remaining = TimeSpan.FromSeconds(Math.Max(0, Total - behind - underWay) * Math.Min(pace, 1e3));
+        }
+
+        send(new ProbeProgress(index, configs[index].Name, phase, trial, of, rate, fraction, part, exact, remaining, note));
+    }
+}
