@@ -87,7 +87,7 @@ internal sealed class ProbeCommand : WeftCommand
             return Resumption.Tell(Terminal, "the finished trials are saved, the one under way begins again");
         }
 
-        WriteSummary(report, Path.GetFullPath(Path.Combine(options.Out, "report.json")));
+        ProbeSummary.Write(report, Terminal, Path.GetFullPath(Path.Combine(options.Out, "report.html")));
         return 0;
     }
 
@@ -102,18 +102,6 @@ internal sealed class ProbeCommand : WeftCommand
         Terminal.Console.Write(table);
         Terminal.Out.WriteLine($"'weft probe {TaskTable.All[0].Name}' trains the task's own models and scores them from easy to hard; --models names others.");
         return 0;
-    }
-
-    private void WriteSummary(ProbeReport report, string path)
-    {
-        Table table = Tables.New(["", " rate", " solved after", .. report.Models[0].Trials[0].Scores.Select(s => $" {s.Difficulty} {report.Task.Axis}")]);
-        foreach (ProbedModel model in report.Models)
-        {
-            table.AddRow(Tables.Cells([model.Name, $"{model.Rate}", $"{model.Trials[0].SamplesToSolve}", .. model.Trials[0].Scores.Select(s => $"{s.Exact:0.0%}")]));
-        }
-
-        Terminal.Console.Write(table);
-        Terminal.Out.WriteLine($"Report: {path}");
     }
 
     private static string Listed(IReadOnlyList<int> numbers) => numbers.Count <= 6 ? string.Join(", ", numbers) : $"{numbers[0]}, {numbers[1]} ... {numbers[^1]}";

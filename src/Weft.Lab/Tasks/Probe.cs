@@ -86,7 +86,9 @@ public sealed class Probe
             Command = options.Command + (options.Budget is null ? $" --budget {plan.Budget}" : ""),
             Models = models,
         };
+        report = report with { Findings = ProbeFindings.Of(report) };
         report.Write(Path.Combine(options.Out, "report.json"));
+        ProbePage.Write(report, Path.Combine(options.Out, "report.html"));
         return report;
     }
 
