@@ -9,7 +9,7 @@ namespace Weft.Cli;
 internal static class ProbeSummary
 {
     private const int MostFindings = 4;
-    private const int MostDifficulties = 4;
+    private const int MostDifficulties = 3; // more do not fit 120 columns
 
     public static void Write(ProbeReport report, Terminal terminal, string htmlPath)
     {
