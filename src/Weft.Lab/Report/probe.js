@@ -70,7 +70,7 @@ function writeTables() {
     scrolling(table("Trials at the best rate", ["Model", "Seed", "Samples", "To solve", "Training FLOPs", "Seconds", ...difficulties.map(onAxis)],
       models.flatMap(m => m.trials.map(t => [m.name, String(t.seed), whole(t.samples), yes(t), power(t.flops), time(t), ...difficulties.map(d => share(t.scores.find(s => s.difficulty === d)?.exact))]))), "Trials"),
     scrolling(table("Learning rates tried", ["Model", "Rate", "Samples", "To solve", "Examples right", "Tokens right", "Loss", "Seconds"],
-      models.flatMap(m => m.sweep.map(t => [m.name, figure(t.rate) + (t.rate === m.rate ? " (best)" : ""), whole(t.samples), yes(t), ...t.has_diverged ? [none, none, none] : [share(t.last?.exact), share(t.last?.correct), bits(t.last?.loss)], time(t)]))), "Learning rates"));
+      models.flatMap(m => m.sweep.map(t => [m.name, figure(t.rate) + (t.rate === m.rate ? " (best)" : ""), whole(t.samples), yes(t), ...t.has_diverged ? [none, none, none] : [share(t.curve.at(-1)?.exact), share(t.curve.at(-1)?.correct), bits(t.curve.at(-1)?.loss)], time(t)]))), "Learning rates"));
   const points = models.flatMap(m => m.trials.flatMap(t => t.curve.map(c => [m.name, String(t.seed), whole(c.samples), power(c.flops), share(c.exact), share(c.correct), bits(c.loss)])));
   if (points.length)
     byId("tables").append(make("details", [make("summary", `Learning curves, ${count(points.length, "point")}`), scrolling(table("", ["Model", "Seed", "Samples", "FLOPs", "Examples right", "Tokens right", "Loss"], points), "Learning curve figures")]));
@@ -130,7 +130,7 @@ function sampleLines(measure) {
 }
 
 const rateLines = measure => models.flatMap((m, model) => {
-  const points = m.sweep.filter(t => !t.has_diverged && t.rate > 0 && finite(t.last?.[measure])).map(t => [t.rate, t.last[measure]]).sort((a, b) => a[0] - b[0]);
+  const points = m.sweep.filter(t => !t.has_diverged && t.rate > 0 && finite(t.curve.at(-1)?.[measure])).map(t => [t.rate, t.curve.at(-1)[measure]]).sort((a, b) => a[0] - b[0]);
   const best = points.filter(p => p[0] === m.rate);
   return points.length ? [{ model, points, kind: "main" }, ...best.length ? [{ model, points: best, kind: "ring" }] : []] : [];
 });
