@@ -17,12 +17,15 @@ public class ProbeTests
         Precision = Precision.Float32,
     };
 
+    private static ProbeReport Run(LabTask task, ProbeOptions options, Action<ProbeProgress>? progress = null) =>
+        Probe.Run(task, options, progress ?? (_ => { }), TestContext.Current.CancellationToken);
+
     [Fact]
     public void ATinyTaskIsLearnedAndTwoRunsAreTheSame()
     {
         using TemporaryFolder folder = new();
         var phases = new List<(int, ProbePhase, int)>();
-        ProbeReport report = Probe.Run(new Next(), Options(folder["a"]), p =>
+        ProbeReport report = Run(new Next(), Options(folder["a"]), p =>
         {
             Assert.InRange(p.Fraction, 0, 1);
             phases.Add((p.Model, p.Phase, p.Trial));
@@ -45,7 +48,7 @@ public class ProbeTests
         (int, ProbePhase, int)[] ends = [(0, ProbePhase.Preparing, 0), (0, ProbePhase.Sweeping, 1), (0, ProbePhase.Sweeping, 2), (0, ProbePhase.Repeating, 2), (0, ProbePhase.Done, 0), (1, ProbePhase.Sweeping, 1), (1, ProbePhase.Done, 0)];
         Assert.All(ends, end => Assert.Contains(end, phases));
 
-        Probe.Run(new Next(), Options(folder["b"]), _ => { });
+        Run(new Next(), Options(folder["b"]));
         Assert.Equal(ButForTimes(folder["a"]), ButForTimes(folder["b"]));
     }
 
@@ -53,7 +56,7 @@ public class ProbeTests
     public void AnInterruptedProbeGoesOnToTheSameReport()
     {
         using TemporaryFolder folder = new();
-        Probe.Run(new Next(), Options(folder["whole"]), _ => { });
+        Run(new Next(), Options(folder["whole"]));
         using CancellationTokenSource cancelled = new();
         Assert.Throws<OperationCanceledException>(() => Probe.Run(new Next(), Options(folder["cut"]), p =>
         {
@@ -67,7 +70,7 @@ public class ProbeTests
         Assert.Equal(2, before.Length);
         string[] kept = Trials();
         var worked = new List<(int Model, ProbePhase Phase, int Trial)>();
-        Probe.Run(new Next(), Options(folder["cut"]), p =>
+        Run(new Next(), Options(folder["cut"]), p =>
         {
             if (p is { Rate: > 0, Part: < 1 })
             {
@@ -81,7 +84,7 @@ public class ProbeTests
         // A trial's file that is broken, or of something else, is made again.
         File.WriteAllText(kept[0], "{ \"key\": ");
         File.Copy(kept[1], Trials().Except(kept).First(), overwrite: true);
-        Probe.Run(new Next(), Options(folder["cut"]), _ => { });
+        Run(new Next(), Options(folder["cut"]));
         Assert.Equal(ButForTimes(folder["whole"]), ButForTimes(folder["cut"]));
 
         string[] Trials() => [.. Directory.GetFiles(Path.Combine(folder["cut"], Probe.TrialsFolder)).Where(f => Path.GetFileName(f) != "plan.json").Order(StringComparer.Ordinal)];
@@ -93,7 +96,7 @@ public class ProbeTests
         using TemporaryFolder folder = new();
         var notes = new List<string>();
         // Without norms the values grow past all numbers.
-        ProbedModel model = Probe.Run(new Next(), Options(folder.Path) with { Models = ["swiglu[hidden=16, pre-norm=none]*4"], Rates = [10, 0.003] }, p => notes.Add(p.Note ?? "")).Models[0];
+        ProbedModel model = Run(new Next(), Options(folder.Path) with { Models = ["swiglu[hidden=16, pre-norm=none]*4"], Rates = [10, 0.003] }, p => notes.Add(p.Note ?? "")).Models[0];
         Assert.True(model.Sweep[0].HasDiverged);
         Assert.Contains("diverged at a rate of 10", notes);
         Assert.False(model.Sweep[1].HasDiverged);
@@ -105,12 +108,12 @@ public class ProbeTests
     public void ABudgetOfFlopsOrTimeThatPaysNoStepSaysWhatOneTakes()
     {
         using TemporaryFolder folder = new();
-        InputException flops = Assert.Throws<InputException>(() => Probe.Run(new Next(), Options(folder["a"]) with { Budget = new Budget(BudgetKind.Flops, 5) }, _ => { }));
+        InputException flops = Assert.Throws<InputException>(() => Run(new Next(), Options(folder["a"]) with { Budget = new Budget(BudgetKind.Flops, 5) }));
         Assert.Matches("5flop does not pay one step of 'swiglu.*FLOPs.*give more", flops.Message);
-        InputException bytes = Assert.Throws<InputException>(() => Probe.Run(new Next(), Options(folder["a"]) with { Budget = new Budget(BudgetKind.Data, 5e6) }, _ => { }));
+        InputException bytes = Assert.Throws<InputException>(() => Run(new Next(), Options(folder["a"]) with { Budget = new Budget(BudgetKind.Data, 5e6) }));
         Assert.Contains("5MB", bytes.Message);
         Assert.False(Directory.Exists(folder["a"]));
-        Trial trial = Probe.Run(new Next(), Options(folder["b"]) with { Budget = new Budget(BudgetKind.Flops, 3e6), Seeds = 1, Rates = [1e-5], Models = ["swiglu[hidden=16]"] }, _ => { }).Models[0].Sweep[0];
+        Trial trial = Run(new Next(), Options(folder["b"]) with { Budget = new Budget(BudgetKind.Flops, 3e6), Seeds = 1, Rates = [1e-5], Models = ["swiglu[hidden=16]"] }).Models[0].Sweep[0];
         Assert.InRange(trial.Flops, 2e6, 4e6); // to a step
     }
 
@@ -120,12 +123,12 @@ public class ProbeTests
         using TemporaryFolder folder = new();
         ProbeOptions options = Options(folder.Path) with { Budget = new Budget(BudgetKind.Steps, 2), Seeds = 1, Models = ["swiglu[hidden=16]"] };
         folder.Write("report.json", "{ \"corpus\": {} }"u8);
-        Assert.Contains("the report of a comparison; give another folder with --out, or --force", Assert.Throws<InputException>(() => Probe.Run(new Next(), options, _ => { })).Message);
+        Assert.Contains("the report of a comparison; give another folder with --out, or --force", Assert.Throws<InputException>(() => Run(new Next(), options)).Message);
         Assert.Single(Directory.GetFileSystemEntries(folder.Path));
-        Probe.Run(new Next(), options with { Force = true }, _ => { });
-        Probe.Run(new Next(), options, _ => { });
-        Assert.Contains("of next with other models or settings", Assert.Throws<InputException>(() => Probe.Run(new Next(), options with { Seeds = 2 }, _ => { })).Message);
-        Assert.Contains("another probe, of 'next'", Assert.Throws<InputException>(() => Probe.Run(new Other(), options, _ => { })).Message);
+        Run(new Next(), options with { Force = true });
+        Run(new Next(), options);
+        Assert.Contains("of next with other models or settings", Assert.Throws<InputException>(() => Run(new Next(), options with { Seeds = 2 })).Message);
+        Assert.Contains("another probe, of 'next'", Assert.Throws<InputException>(() => Run(new Other(), options)).Message);
     }
 
     private static string ButForTimes(string folder) => Regex.Replace(File.ReadAllText(Path.Combine(folder, "report.json")), "\"seconds\": [-+.eE0-9]+", "\"seconds\": 0");
