@@ -68,7 +68,7 @@ internal sealed class Copy : Copying
 
     public override string Line => "repeat a string of random letters";
 
-    public override string Source => "arXiv 2402.01032 (section 3): attention needs 100 times fewer examples than recurrent models at 300 letters and, with Hard-ALiBi, goes on to 1000; "
+    public override string Source => "arXiv 2402.01032: attention needs 100 times fewer examples than recurrent models at 300 letters and, with Hard-ALiBi, goes on to 1000; "
         + "what recurrent models learn ends about where training did. The source scores under teacher forcing";
 
     public override int Length(int difficulty) => (2 * difficulty) + 3;
@@ -96,7 +96,7 @@ internal sealed class PrefixCopy : Copying
 
     public override string Line => "tell how a string of random letters goes on after three of them";
 
-    public override string Source => "arXiv 2402.01032 (section 3, appendix): the n-gram is told before the string, so that a recurrent model knows what to keep; the source scores under teacher forcing";
+    public override string Source => "arXiv 2402.01032: the n-gram is told before the string, so that a recurrent model knows what to keep; the source scores under teacher forcing";
 
     public override int Length(int difficulty) => (2 * difficulty) + 4; // where g begins s
 

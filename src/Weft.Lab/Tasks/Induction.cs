@@ -16,7 +16,7 @@ internal sealed class Induction : LabTask
 
     public override string Line => "recall: tell what followed the special token when it came before";
 
-    public override string Source => "arXiv 2312.00752 (table 2): trained on 256 tokens, Mamba tells it up to 2^20, attention to twice the trained length; trained here on 64";
+    public override string Source => "arXiv 2312.00752: trained on 256 tokens, Mamba tells it up to 2^20, attention to twice the trained length; trained here on 64";
 
     public override string Axis => "tokens";
 

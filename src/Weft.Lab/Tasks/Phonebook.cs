@@ -20,7 +20,7 @@ internal sealed class Phonebook : LabTask
 
     public override string Line => "tell the telephone number of one of many people";
 
-    public override string Source => "arXiv 2402.01032 (section 4): pretrained attention of 410M parameters is better than Mamba of 2.8B from 70 entries on";
+    public override string Source => "arXiv 2402.01032: pretrained attention of 410M parameters is better than Mamba of 2.8B from 70 entries on";
 
     public override string Axis => "entries";
 

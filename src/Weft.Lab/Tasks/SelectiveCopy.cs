@@ -18,7 +18,7 @@ internal sealed class SelectiveCopy : LabTask
 
     public override string Line => "memory: tell 16 tokens that came at random places among noise, in order";
 
-    public override string Source => "arXiv 2312.00752 (table 1): at 4096 tokens Mamba's selection tells over 97 %, time-invariant S4 18 %, Hyena 30 %; shorter here, and scored past the trained lengths";
+    public override string Source => "arXiv 2312.00752: at 4096 tokens Mamba's selection tells over 97 %, time-invariant S4 18 %, Hyena 30 %; shorter here, and scored past the trained lengths";
 
     public override string Axis => "tokens of noise and data";
 
