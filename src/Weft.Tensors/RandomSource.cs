@@ -19,7 +19,10 @@ public sealed class RandomSource
     /// Starts the stream of a seed. Different values of <paramref name="stream"/> give unrelated streams of one seed, so that each
     /// parameter, say, can have its own, whatever the order in which they are drawn.
     /// </summary>
-    public RandomSource(ulong seed, ulong stream = 0)
+    public RandomSource(ulong seed, ulong stream = 0) => Restart(seed, stream);
+
+    /// <summary>Goes to the start of a stream of a seed: the draws that follow are those of a new source.</summary>
+    public void Restart(ulong seed, ulong stream = 0)
     {
         // The stream is hashed before it is combined, so that (seed 1, stream 0) and (seed 0, stream 1) share nothing.
         ulong x = seed ^ Mix(stream * 0xD1342543DE82EF95UL);

@@ -30,7 +30,7 @@ public static class ProbeFindings
         State(report, findings);
         Standing(report, findings);
         Diverging(report, findings);
-        findings.AddRange(RateFindings.Of([.. report.Models.Select(m => new RateFindings.Swept(m.Name, m.Rate, [.. m.Sweep.Select(t => t.Rate)]))]));
+        findings.AddRange(RateFindings.Of([.. report.Models.Select(m => new RateFindings.Swept(m.Name, m.Rate, [.. m.Sweep.Select(t => t.Rate).Distinct()]))]));
         Certainty(report, findings);
         return findings;
     }

@@ -41,7 +41,8 @@ public static class TextFigures
     {
         ArgumentNullException.ThrowIfNull(report);
         ArgumentNullException.ThrowIfNull(quantity);
-        return quantity.Axis is null && report.Task.Ticks.FirstOrDefault(t => t.X == x) is { } tick ? tick.Name : $"{x:0.####} {quantity.Axis ?? report.Task.Axis}";
+        IReadOnlyList<Tick> ticks = quantity.Ticks ?? (quantity.Axis is null ? report.Task.Ticks : []);
+        return ticks.FirstOrDefault(t => t.X == x) is { } tick ? tick.Name : $"{x:0.####} {quantity.Axis ?? report.Task.Axis}";
     }
 
     private static IEnumerable<TextPoint> Points(this TextModel model) => model.Conditions.SelectMany(c => c.Trainings).SelectMany(t => t.Found);

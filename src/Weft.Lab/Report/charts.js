@@ -171,7 +171,7 @@ function labelsBeside(where) {
   };
 }
 
-// x: {name, base (of a logarithm), label, title, loose}; y: {name, base, label, format, top, range}; levels and upright: rules across, {name, at};
+// x: {name, base (of a logarithm), interval (between labels), label, title, loose}; y: {name, base, label, format, top, range}; levels and upright: rules across, {name, at};
 // shade: {name, from, to} along x; apart: the points differ in x, so that each is told and named by itself.
 function option({ lines, x, y, levels = [], upright, shade, apart }) {
   const ink = style("--ink"), soft = style("--soft"), grid = style("--grid"), card = style("--card");
@@ -216,7 +216,7 @@ function option({ lines, x, y, levels = [], upright, shade, apart }) {
         : tip(params[0].axisValue, lines, x.title, y.format, x.loose ?? !x.base),
     },
     xAxis: {
-      ...axis, type: x.base ? "log" : "value", logBase: x.base, min: xMin, max: xMax, name: x.name, nameLocation: "middle", nameGap: 26, splitLine: { show: false },
+      ...axis, type: x.base ? "log" : "value", logBase: x.base, min: xMin, max: xMax, interval: x.interval, name: x.name, nameLocation: "middle", nameGap: 26, splitLine: { show: false },
       axisLabel: { ...label, formatter: v => x.label(v), hideOverlap: true, showMaxLabel: Boolean(x.base) },
     },
     yAxis: {

@@ -26,16 +26,16 @@ const divergedSeeds = m => m.trials.length - finished(m).length;
 // ---- text and tables ---------------------------------------------------------------------------------------------------
 
 function writeText() {
-  const tried = models.map(m => m.sweep.length), rates = Math.max(0, ...tried);
+  const distinct = of => Math.max(0, ...models.map(m => new Set(m.sweep.map(of)).size)), rates = distinct(t => t.rate), decays = distinct(t => t.decay);
   byId("title").textContent = models.length > 1 ? `Which model can do ${task.name}?` : `${models[0]?.name ?? "No model"} on ${task.name}`;
   byId("setting").textContent = `${task.line[0]?.toUpperCase() ?? ""}${task.line.slice(1)}. ${named(models.map(m => m.name))}: ${models.length > 1 ? "each " : ""}trained on ${range(trainedFrom, trainedTo)} (budget “${report.budget}” a trial), `
-    + `${count(report.seeds, "seed")}${rates > 1 ? ` at the best of ${rates} learning rates` : ""}${difficulties.length ? `, and scored on ${range(difficulties[0], difficulties.at(-1))}` : ""}.`;
+    + `${count(report.seeds, "seed")}${rates > 1 ? ` at the best of ${rates} learning rates${decays > 1 ? ` and ${decays} weight decays` : ""}` : ""}${difficulties.length ? `, and scored on ${range(difficulties[0], difficulties.at(-1))}` : ""}.`;
   writeFindings();
   definitions(byId("method"), [
     ["Task", `${task.name}: ${task.line}. ${task.source}.`],
-    ["Training", `Every trial is allowed the same budget, ${report.budget}. Each batch is freshly made, of a difficulty drawn from ${named(task.train_on.map(whole))} ${task.axis}; learning is looked at on ${onAxis(task.main)}, the main difficulty, and ends sooner where that is solved. FLOPs are counted from each layer's shapes.`],
+    ["Training", `Every trial is allowed the same budget, ${report.budget}. ${task.training_set ? `Each batch is of the next examples of a set of ${whole(task.training_set)}, shuffled anew for each epoch,` : "Each batch is freshly made,"} of a difficulty drawn from ${named(task.train_on.map(whole))} ${task.axis}; learning is looked at on ${onAxis(task.main)}, the main difficulty, and ends sooner where that is solved. FLOPs are counted from each layer's shapes.`],
     ["Scoring", "As if the model wrote its answer by itself, always its likeliest token: nothing after a first error counts, unless the task's answers do not follow from each other. An example is right if all of its answer is."],
-    ["Learning rates", rates > 1 ? "Each model has a sweep of its own, from the first seed, and the best rate counts. All of them are drawn." : "One rate a model: another may do better."],
+    ["Learning rates", rates > 1 ? "Each model has a sweep of its own, from the first seed, and the best rate counts. All of them are drawn." + (decays > 1 ? " Every rate is tried with each weight decay; those with the best one are drawn, all stand in the table." : "") : "One rate a model: another may do better."],
     ["Seeds", many ? `${whole(report.seeds)} trials a model at its best rate, each with weights and examples of its own; figures are means over seeds, “to” stands between the worst and the best.` : "One trial a model: how much another seed would change is not known."],
     ["State", "What one sequence must keep in memory at the end of an example, to go on; it follows from the shapes."],
     machineEntry(),
@@ -70,7 +70,7 @@ function writeTables() {
     scrolling(table("Trials at the best rate", ["Model", "Seed", "Samples", "To solve", "Training FLOPs", "Seconds", ...difficulties.map(onAxis)],
       models.flatMap(m => m.trials.map(t => [m.name, String(t.seed), whole(t.samples), yes(t), power(t.flops), time(t), ...difficulties.map(d => share(t.scores.find(s => s.difficulty === d)?.exact))]))), "Trials"),
     scrolling(table("Learning rates tried", ["Model", "Rate", "Samples", "To solve", "Examples right", "Tokens right", "Loss", "Seconds"],
-      models.flatMap(m => m.sweep.map(t => [m.name, figure(t.rate) + (t.rate === m.rate ? " (best)" : ""), whole(t.samples), yes(t), ...t.has_diverged ? [none, none, none] : [share(t.curve.at(-1)?.exact), share(t.curve.at(-1)?.correct), bits(t.curve.at(-1)?.loss)], time(t)]))), "Learning rates"));
+      models.flatMap(m => m.sweep.map(t => [m.name, figure(t.rate) + (t.decay == null ? "" : `, decay ${figure(t.decay)}`) + (t.rate === m.rate && t.decay === m.decay ? " (best)" : ""), whole(t.samples), yes(t), ...t.has_diverged ? [none, none, none] : [share(t.curve.at(-1)?.exact), share(t.curve.at(-1)?.correct), bits(t.curve.at(-1)?.loss)], time(t)]))), "Learning rates"));
   const points = models.flatMap(m => m.trials.flatMap(t => t.curve.map(c => [m.name, String(t.seed), whole(c.samples), power(c.flops), share(c.exact), share(c.correct), bits(c.loss)])));
   if (points.length)
     byId("tables").append(make("details", [make("summary", `Learning curves, ${count(points.length, "point")}`), scrolling(table("", ["Model", "Seed", "Samples", "FLOPs", "Examples right", "Tokens right", "Loss"], points), "Learning curve figures")]));
@@ -130,7 +130,7 @@ function sampleLines(measure) {
 }
 
 const rateLines = measure => models.flatMap((m, model) => {
-  const points = m.sweep.filter(t => !t.has_diverged && t.rate > 0 && finite(t.curve.at(-1)?.[measure])).map(t => [t.rate, t.curve.at(-1)[measure]]).sort((a, b) => a[0] - b[0]);
+  const points = m.sweep.filter(t => t.decay === m.decay && !t.has_diverged && t.rate > 0 && finite(t.curve.at(-1)?.[measure])).map(t => [t.rate, t.curve.at(-1)[measure]]).sort((a, b) => a[0] - b[0]);
   const best = points.filter(p => p[0] === m.rate);
   return points.length ? [{ model, points, kind: "main" }, ...best.length ? [{ model, points: best, kind: "ring" }] : []] : [];
 });

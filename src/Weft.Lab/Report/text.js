@@ -1,9 +1,8 @@
 "use strict";
-// The page of a probe on a text: a chart a quantity. How that is done stands in charts.js.
+// The page of a probe on a text, or of a grid of generated tasks: a chart a quantity. How that is done stands in charts.js.
 
 const { task, text } = report;
 const many = report.seeds > 1;
-const ticks = new Map(task.ticks.map(t => [t.x, t.name]));
 
 // ---- figures over seeds -------------------------------------------------------------------------------------------------
 
@@ -16,20 +15,21 @@ const formats = { bits, bytes, share };
 const formatOf = q => formats[q.unit] ?? (x => finite(x) ? (Math.abs(x) >= 1e5 || x && Math.abs(x) < 1e-3 ? power(x) : figure(x)) + (q.unit && thin + q.unit) : none);
 const bareOf = q => formats[q.unit] ?? (x => Math.abs(x) >= 1e5 || x && Math.abs(x) < 1e-3 ? power(x) : figure(x)); // its axis says the unit
 const xName = q => q.axis ?? task.axis;
-const tick = (q, x) => q.axis == null && ticks.get(x) || figure(x);
-const place = (q, x) => q.axis == null && ticks.get(x) || `${figure(x)} ${xName(q)}`;
+const ticksOf = q => q.ticks ?? (q.axis == null ? task.ticks : []);
+const tick = (q, x) => ticksOf(q).find(t => t.x === x)?.name;
+const place = (q, x) => tick(q, x) || `${figure(x)} ${xName(q)}`;
 const told = (values, format) => many && values.length > 1 ? `${format(mean(values))} (${format(Math.min(...values))} to ${format(Math.max(...values))})` : format(mean(values));
 
 // ---- text and tables ----------------------------------------------------------------------------------------------------
 
 function writeText() {
   byId("title").textContent = `${task.name[0].toUpperCase()}${task.name.slice(1)}: ${named(models.map(m => m.name))}`;
-  byId("setting").textContent = `${task.line[0]?.toUpperCase() ?? ""}${task.line.slice(1)}${/[?.]$/.test(task.line) ? "" : "."} Text: ${text.name}, ${bytes(text.bytes)}. Budget “${report.budget}” a training, ${count(report.seeds, "seed")}.`;
+  byId("setting").textContent = `${task.line[0]?.toUpperCase() ?? ""}${task.line.slice(1)}${/[?.]$/.test(task.line) ? "" : "."}${text ? ` Text: ${text.name}, ${bytes(text.bytes)}.` : ""} Budget “${report.budget}” a training, ${count(report.seeds, "seed")}.`;
   writeFindings();
   definitions(byId("method"), [
     ["Task", `${task.name}: ${task.line}${/[?.]$/.test(task.line) ? "" : "."} ${task.source}.`],
-    ["Text", `${text.name}: ${bytes(text.bytes)}, of which the last ${bytes(text.held_out_bytes)} are held out.${report.about ? " " + report.about : ""}`],
-    ["Training", `Budget “${report.budget}”. FLOPs are counted from the kernels. A model's learning rate is the best of a sweep of its own${models.every(m => m.conditions.filter(c => c.sweep.length).length <= 1) && models.some(m => m.conditions.length > 1) ? ", made under its first condition and used under all" : ""}; all rates tried stand below.`],
+    ...text ? [["Text", `${text.name}: ${bytes(text.bytes)}, of which the last ${bytes(text.held_out_bytes)} are held out.${report.about ? " " + report.about : ""}`]] : [],
+    ["Training", !text ? report.about : `Budget “${report.budget}”. FLOPs are counted from the kernels. A model's learning rate is the best of a sweep of its own${models.every(m => m.conditions.filter(c => c.sweep.length).length <= 1) && models.some(m => m.conditions.length > 1) ? ", made under its first condition and used under all" : ""}; all rates tried stand below.`],
     ["Seeds", many ? `${whole(report.seeds)} trainings each, with weights and batches of their own; lines are means, dots are seeds.` : "One training each: how much another seed would change is not known."],
     machineEntry(),
   ]);
@@ -40,7 +40,7 @@ function writeModels() {
   const parameters = m => m.conditions[0]?.parameters;
   modelTable([
     ["Parameters", "", parameters, whole, undefined, m => { const all = m.conditions.map(c => c.parameters), high = Math.max(...all); return all.length && high !== Math.min(...all) ? `to ${whole(high)}` : ""; }],
-    ["Learning rate", "best of its sweep", m => m.conditions[0]?.rate, figure],
+    ...text ? [["Learning rate", "best of its sweep", m => m.conditions[0]?.rate, figure]] : [],
     ...task.quantities.flatMap(q => {
       const shared = models.map(m => new Set(xsOf(m, q))), xs = [...shared[0] ?? []].filter(x => shared.every(s => s.has(x)));
       const shown = xs.length > 2 ? [xs[0], xs.at(-1)] : xs;
@@ -51,8 +51,8 @@ function writeModels() {
 }
 
 function writeTables() {
-  const rows = models.flatMap(m => m.conditions.flatMap(c => c.trainings.map(t => [m.name, c.name, whole(c.parameters), figure(t.rate), String(t.seed), power(t.flops), bytes(t.bytes), seconds(t.seconds), bits(t.bits_per_byte)])));
-  byId("tables").append(scrolling(table("Trainings at the best rate", ["Model", "Condition", "Parameters", "Rate", "Seed", "Training FLOPs", "Text", "Time", "Bits per byte"], rows), "Trainings"));
+  const rows = models.flatMap(m => m.conditions.flatMap(c => c.trainings.map(t => [m.name, c.name, whole(c.parameters), figure(t.rate), String(t.seed), power(t.flops), seconds(t.seconds), ...text ? [bytes(t.bytes), bits(t.bits_per_byte)] : []])));
+  byId("tables").append(scrolling(table("Trainings at the best rate", ["Model", "Condition", "Parameters", "Rate", "Seed", "Training FLOPs", "Time", ...text ? ["Text", "Bits per byte"] : []], rows), "Trainings"));
   const swept = models.flatMap(m => m.conditions.flatMap(c => c.sweep.map(t => [m.name, c.name, figure(t.rate) + (t.rate === c.rate ? " (best)" : ""), finite(t.bits_per_byte) ? bits(t.bits_per_byte) : "diverged", seconds(t.seconds)])));
   if (swept.length) byId("tables").append(scrolling(table("Learning rates tried", ["Model", "Condition", "Rate", "Bits per byte", "Time"], swept), "Learning rates"));
   for (const q of task.quantities) {
@@ -87,7 +87,7 @@ const charts = Object.fromEntries(task.quantities.map((q, i) => {
     spec() {
       const lines = linesOf(q), ys = lines.flatMap(l => l.points.map(p => p[1])), xs = lines.flatMap(l => l.points.map(p => p[0]));
       const isLog = q.is_logarithmic && ys.every(y => y > 0), few = new Set(xs).size;
-      const x = { name: xName(q), label: v => q.axis == null && ticks.size ? ticks.get(v) ?? "" : v >= 1024 && Number.isInteger(v) ? tokens(v) : figure(v), title: v => place(q, v), loose: false };
+      const x = { name: xName(q), label: v => ticksOf(q).length ? tick(q, v) ?? "" : v >= 1024 && Number.isInteger(v) ? tokens(v) : figure(v), title: v => place(q, v), loose: false, ...q.ticks ? { interval: 1 } : {} };
       return {
         lines, y: { name: q.unit === "share" ? "" : q.unit, format: f, label: bareOf(q), ...isLog ? { base: 10 } : ys.length ? { range: range(ys) } : {} },
         x: q.has_logarithmic_axis && xs.every(v => v > 0) && few > 1 ? { ...x, base: 2 } : x,

@@ -41,11 +41,23 @@ public abstract class LabTask
     /// <summary>The peak learning rates that are tried, unless told otherwise; none: rates around what suits each model's mixers.</summary>
     public virtual IReadOnlyList<double> Rates => [];
 
+    /// <summary>The weight decays that are tried, each with every rate.</summary>
+    public virtual IReadOnlyList<double> Decays { get; } = [0.1];
+
     /// <summary>Examples of a batch.</summary>
     public virtual int Batch => 32;
 
     /// <summary>Whether a model learns every next token of an example, as some sources do, and not only those that are asked, which alone are scored.</summary>
     public virtual bool LearnsAll => false;
+
+    /// <summary>The examples of a training set of each difficulty, drawn anew from each seed, of which epochs come in shuffled order; null: no example comes twice.</summary>
+    public virtual int? TrainingSet => null;
+
+    /// <summary>The examples that a score is of.</summary>
+    public virtual int TestSet => 256;
+
+    /// <summary>Whether the share of answers' tokens that are right tells which rate is best, as where that is what the source reports, and not that of whole examples.</summary>
+    public virtual bool CountsTokens => false;
 
     /// <summary>The tokens of an example, the answer included.</summary>
     public abstract int Length(int difficulty);

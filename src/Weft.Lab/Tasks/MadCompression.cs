@@ -10,10 +10,9 @@ namespace Weft.Lab.Tasks;
 /// it itself: the compression token is read once for each token to tell, so that nothing comes in but that it is asked. States of fixed size are tested as
 /// there; attention may look past the compression token, and is not.
 /// </remarks>
-internal sealed class MadCompression : LabTask
+internal sealed class MadCompression(int vocabulary = 16) : LabTask
 {
-    private const int Letters = 15;
-    private const int Compress = Letters;
+    private readonly int letters = vocabulary - 1; // the last token is the compression token
 
     public override string Name => "mad-compression";
 
@@ -23,7 +22,7 @@ internal sealed class MadCompression : LabTask
 
     public override string Axis => "tokens, with the compression token";
 
-    public override int Vocabulary => Letters + 1;
+    public override int Vocabulary => vocabulary;
 
     public override IReadOnlyList<int> TrainOn => [32, 64];
 
@@ -38,10 +37,10 @@ internal sealed class MadCompression : LabTask
         int data = difficulty - 1;
         for (int i = 0; i < data; i++)
         {
-            (tokens[i], targets[i]) = (random.NextInt(Letters), -1);
+            (tokens[i], targets[i]) = (random.NextInt(letters), -1);
         }
 
-        tokens[data..].Fill(Compress);
+        tokens[data..].Fill(letters);
         tokens[..data].CopyTo(targets[data..]);
     }
 }

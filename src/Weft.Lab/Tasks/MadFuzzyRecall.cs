@@ -10,12 +10,12 @@ namespace Weft.Lab.Tasks;
 /// Sizes are uniform, then what has the size. Keys and values have tokens of their own, which shows where each ends. The last key is one of those that
 /// were there. What is left of the length is padded at the front.
 /// </remarks>
-internal sealed class MadFuzzyRecall : LabTask
+internal sealed class MadFuzzyRecall(int vocabulary = 16) : LabTask
 {
-    private const int Keys = 7;
-    private const int Values = 8;
-    private const int Pad = Keys + Values;
     private const int Longest = 3;
+
+    private readonly int pad = vocabulary - 1;
+    private readonly int keys = (vocabulary - 1) / 2; // the tokens after them, up to the pad, are values
 
     public override string Name => "mad-fuzzy-recall";
 
@@ -25,7 +25,7 @@ internal sealed class MadFuzzyRecall : LabTask
 
     public override string Axis => "tokens";
 
-    public override int Vocabulary => Pad + 1;
+    public override int Vocabulary => vocabulary;
 
     public override IReadOnlyList<int> TrainOn => [128, 256];
 
@@ -39,61 +39,60 @@ internal sealed class MadFuzzyRecall : LabTask
 
     public override void Make(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets)
     {
-        const int KeyCodes = 1 << (4 * Longest);
-        Span<short> values = stackalloc short[KeyCodes]; // by the code of a key, that of its value; 0 where it has not come
-        Span<short> told = stackalloc short[Keys + (Keys * (Keys - 1)) + (Keys * (Keys - 1) * (Keys - 2))];
-        values.Clear();
+        int pairs = tokens.Length / 2; // at most
+        Span<int> told = stackalloc int[pairs], values = stackalloc int[pairs]; // the keys that have come, and the value of each
         targets.Fill(-1);
         int end = 0, count = 0;
         while (end + (4 * Longest) <= tokens.Length) // leaves room for the last pair
         {
-            short key = Motif(random, 0, Keys);
-            bool isTold = values[key] != 0;
+            int key = Motif(random, 0, keys), at = told[..count].IndexOf(key);
+            bool isTold = at >= 0;
             if (!isTold)
             {
-                values[key] = Motif(random, Keys, Values);
-                told[count++] = key;
+                at = count++;
+                (told[at], values[at]) = (key, Motif(random, keys, pad - keys));
             }
 
-            Write(key, values[key], isTold, tokens, targets, ref end);
+            Write(key, values[at], isTold, tokens, targets, ref end);
         }
 
-        short last = told[random.NextInt(count)];
-        Write(last, values[last], true, tokens, targets, ref end);
-        int pad = tokens.Length - end;
-        tokens[..end].CopyTo(tokens[pad..]);
-        targets[..end].CopyTo(targets[pad..]);
-        tokens[..pad].Fill(Pad);
-        targets[..pad].Fill(-1);
+        int last = random.NextInt(count);
+        Write(told[last], values[last], true, tokens, targets, ref end);
+        int left = tokens.Length - end;
+        tokens[..end].CopyTo(tokens[left..]);
+        targets[..end].CopyTo(targets[left..]);
+        tokens[..left].Fill(pad);
+        targets[..left].Fill(-1);
     }
 
-    // One to three different tokens of a range: four bits each, 0 for none, the first lowest. Token t is t + 1, which fits: there are 15.
-    private static short Motif(RandomSource random, int from, int tokens)
+    // One to three different tokens of a range of at most 64: eight bits each, 0 for none, the first lowest. Token t is t + 1.
+    private static int Motif(RandomSource random, int from, int tokens)
     {
-        int size = 1 + random.NextInt(Longest), code = 0, used = 0;
+        int size = 1 + random.NextInt(Longest), code = 0;
+        ulong used = 0;
         for (int i = 0; i < size;)
         {
-            int token = from + random.NextInt(tokens);
-            if ((used & (1 << token)) == 0)
+            int token = random.NextInt(tokens);
+            if ((used & (1UL << token)) == 0)
             {
-                used |= 1 << token;
-                code |= (token + 1) << (4 * i++);
+                used |= 1UL << token;
+                code |= (from + token + 1) << (8 * i++);
             }
         }
 
-        return (short)code;
+        return code;
     }
 
     private static void Write(int key, int value, bool isAsked, Span<int> tokens, Span<int> targets, ref int end)
     {
-        for (; key > 0; key >>= 4)
+        for (; key > 0; key >>= 8)
         {
-            tokens[end++] = (key & 15) - 1;
+            tokens[end++] = (key & 255) - 1;
         }
 
-        for (; value > 0; value >>= 4)
+        for (; value > 0; value >>= 8)
         {
-            int token = (value & 15) - 1;
+            int token = (value & 255) - 1;
             targets[end - 1] = isAsked ? token : -1;
             tokens[end++] = token;
         }

@@ -10,12 +10,12 @@ namespace Weft.Lab.Tasks;
 /// A difficulty is the vocabulary that MAD would have: half of it, less the insert token, are keys. The facts of an easier one are among those of a
 /// harder one, so that one model learns them all, those of the easiest in each batch.
 /// </remarks>
-internal sealed class MadMemorisation : LabTask
+internal sealed class MadMemorisation(int largest = 2048) : LabTask
 {
     private const ulong Seed = 12345; // of the facts: no example's seed changes them
-    private const int Insert = Largest - 1;
-    private const int Largest = 2048;
-    private static readonly int[] Values = Facts();
+
+    private readonly int[] vocabularies = [.. ((int[])[256, 512, 1024, 2048, 4096, 8192]).Where(v => v <= largest)];
+    private readonly int[] values = Facts(largest);
 
     public override string Name => "mad-memorisation";
 
@@ -25,11 +25,11 @@ internal sealed class MadMemorisation : LabTask
 
     public override string Axis => "vocabulary, of which half are keys";
 
-    public override int Vocabulary => Largest;
+    public override int Vocabulary => largest;
 
-    public override IReadOnlyList<int> TrainOn => [256, 512, 1024, 2048];
+    public override IReadOnlyList<int> TrainOn => vocabularies;
 
-    public override IReadOnlyList<int> ScoreOn => [256, 512, 1024, 2048];
+    public override IReadOnlyList<int> ScoreOn => vocabularies;
 
     // Facts lie in the channels' mixers, so these have them.
     public override IReadOnlyList<string> Models => ["(attention swiglu)*2", "(mamba2 swiglu)*2", "mamba2*4", "attention*4"];
@@ -41,15 +41,15 @@ internal sealed class MadMemorisation : LabTask
         for (int i = 0; i < tokens.Length; i += 2)
         {
             int key = random.NextInt((difficulty - 1) / 2);
-            (tokens[i], tokens[i + 1]) = (key, Insert);
-            (targets[i], targets[i + 1]) = (-1, Values[key]);
+            (tokens[i], tokens[i + 1]) = (key, largest - 1);
+            (targets[i], targets[i + 1]) = (-1, values[key]);
         }
     }
 
     // Each key's value: the other half of the vocabulary in an order drawn once (Fisher and Yates).
-    private static int[] Facts()
+    private static int[] Facts(int vocabulary)
     {
-        int keys = (Largest - 1) / 2;
+        int keys = (vocabulary - 1) / 2;
         int[] values = [.. Enumerable.Range(keys, keys)];
         var random = new RandomSource(Seed);
         for (int i = keys - 1; i > 0; i--)

@@ -2,11 +2,12 @@ using Weft.Tensors;
 
 namespace Weft.Lab.Tasks;
 
-/// <summary>MAD's noisy in-context recall (Poli et al., arXiv 2403.17844, section 3.1): <see cref="MadRecall"/> of 8 keys and 8 values, with a share of the pairs replaced by noise tokens.</summary>
-internal sealed class MadNoisyRecall : LabTask
+/// <summary>MAD's noisy in-context recall (Poli et al., arXiv 2403.17844, section 3.1): <see cref="MadRecall"/> of as many keys as values, with a share of the pairs replaced by noise tokens.</summary>
+internal sealed class MadNoisyRecall(int vocabulary = 32, int length = 128) : LabTask
 {
-    private const int Keys = 8;
     private const int Noises = 16;
+
+    private readonly int keys = (vocabulary - Noises) / 2;
 
     public override string Name => "mad-noisy-recall";
 
@@ -16,7 +17,7 @@ internal sealed class MadNoisyRecall : LabTask
 
     public override string Axis => "% of noise";
 
-    public override int Vocabulary => (2 * Keys) + Noises;
+    public override int Vocabulary => vocabulary;
 
     public override IReadOnlyList<int> TrainOn => [20, 40, 60, 80];
 
@@ -26,8 +27,8 @@ internal sealed class MadNoisyRecall : LabTask
 
     public override bool LearnsAll => true;
 
-    public override int Length(int difficulty) => 128;
+    public override int Length(int difficulty) => length;
 
     public override void Make(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets) =>
-        MadRecall.Pairs(random, tokens, targets, Keys, firstValue: Keys, difficulty / 100.0, firstNoise: 2 * Keys, Noises);
+        MadRecall.Pairs(random, tokens, targets, keys, firstValue: keys, difficulty / 100.0, firstNoise: 2 * keys, Noises);
 }

@@ -3,12 +3,12 @@ using Weft.Tensors;
 namespace Weft.Lab.Tasks;
 
 /// <summary>
-/// MAD's in-context recall (Poli et al., "Mechanistic Design and Scaling of Hybrid Architectures", arXiv 2403.17844, section 3.1): 128 tokens of
-/// pairs of a key and its value, with replacement; a key has one value in an example, which is to be told each time that the key comes again.
+/// MAD's in-context recall (Poli et al., "Mechanistic Design and Scaling of Hybrid Architectures", arXiv 2403.17844, section 3.1): pairs of
+/// a key and its value, with replacement; a key has one value in an example, which is to be told each time that the key comes again.
 /// </summary>
-internal sealed class MadRecall : LabTask
+internal sealed class MadRecall(int largest = 128, int length = 128) : LabTask
 {
-    private const int Largest = 128;
+    private readonly int[] vocabularies = [.. ((int[])[16, 32, 64, 128]).Where(v => v <= largest)];
 
     public override string Name => "mad-recall";
 
@@ -18,11 +18,11 @@ internal sealed class MadRecall : LabTask
 
     public override string Axis => "vocabulary, of which half are keys";
 
-    public override int Vocabulary => Largest;
+    public override int Vocabulary => largest;
 
-    public override IReadOnlyList<int> TrainOn => [16, 32, 64, 128];
+    public override IReadOnlyList<int> TrainOn => vocabularies;
 
-    public override IReadOnlyList<int> ScoreOn => [16, 32, 64, 128];
+    public override IReadOnlyList<int> ScoreOn => vocabularies;
 
     public override IReadOnlyList<string> Models => Compared;
 
@@ -32,10 +32,10 @@ internal sealed class MadRecall : LabTask
     internal static IReadOnlyList<string> Compared { get; } =
         ["(attention swiglu)*2", "(mamba swiglu)*2", "(mamba2 swiglu)*2", "(gated-deltanet swiglu)*2", "mamba2 swiglu attention swiglu"];
 
-    public override int Length(int difficulty) => 128;
+    public override int Length(int difficulty) => length;
 
     public override void Make(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets) =>
-        Pairs(random, tokens, targets, difficulty / 2, firstValue: Largest / 2);
+        Pairs(random, tokens, targets, difficulty / 2, firstValue: largest / 2);
 
     /// <summary>
     /// Fills with pairs of <paramref name="keys"/> keys, from 0, and as many values; for a share of <paramref name="noisy"/> of them with two of the

@@ -4,13 +4,11 @@ namespace Weft.Lab.Tasks;
 
 /// <summary>
 /// MAD's selective copying (Poli et al., "Mechanistic Design and Scaling of Hybrid Architectures", arXiv 2403.17844, section 3.1): tokens at random
-/// places among blanks, then a copy token and as many blanks, at which they are to be told in order; 256 tokens in all.
+/// places among blanks, then a copy token and as many blanks, at which they are to be told in order.
 /// </summary>
-internal sealed class MadSelectiveCopy : LabTask
+internal sealed class MadSelectiveCopy(int vocabulary = 16, int length = 256) : LabTask
 {
-    private const int Letters = 14;
-    private const int Blank = Letters;
-    private const int Copy = Letters + 1;
+    private readonly int blank = vocabulary - 2, copy = vocabulary - 1; // the other tokens are letters
 
     public override string Name => "mad-selective-copy";
 
@@ -20,7 +18,7 @@ internal sealed class MadSelectiveCopy : LabTask
 
     public override string Axis => "tokens to copy";
 
-    public override int Vocabulary => Letters + 2;
+    public override int Vocabulary => vocabulary;
 
     public override IReadOnlyList<int> TrainOn => [16, 32];
 
@@ -28,14 +26,14 @@ internal sealed class MadSelectiveCopy : LabTask
 
     public override IReadOnlyList<string> Models => MadRecall.Compared;
 
-    public override int Length(int difficulty) => 256;
+    public override int Length(int difficulty) => length;
 
     public override void Make(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets)
     {
         int stretch = tokens.Length - difficulty - 1;
         targets.Fill(-1);
-        tokens[stretch] = Copy;
-        tokens[(stretch + 1)..].Fill(Blank);
-        SelectiveCopy.Scatter(random, tokens[..stretch], Blank, Letters, targets[(stretch + 1)..]);
+        tokens[stretch] = copy;
+        tokens[(stretch + 1)..].Fill(blank);
+        SelectiveCopy.Scatter(random, tokens[..stretch], blank, letters: blank, targets[(stretch + 1)..]);
     }
 }

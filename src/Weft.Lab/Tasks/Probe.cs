@@ -27,7 +27,7 @@ public sealed class Probe
     private readonly Device device;
     private readonly CancellationToken cancel;
     private readonly ModelConfig[] configs;
-    private readonly double[][] rates; // of each model
+    private readonly (double Rate, double Decay)[][] tried; // of each model
     private readonly string trials, common;
     private ProbePlan plan = null!;
 
@@ -39,8 +39,9 @@ public sealed class Probe
     {
         (this.task, this.options, send, this.device, this.cancel) = (task, options, progress, device, cancel);
         configs = [.. (options.Models ?? task.Models).Select(word => Presets.Resolve(word, options.Width ?? task.Width, BlockTable.Names) with { Vocabulary = task.Vocabulary, Context = task.TrainOn.Max(task.Length) })];
-        rates = [.. configs.Select(config => (double[])[.. options.Rates ?? (task.Rates.Count > 0 ? task.Rates : RateSweep.Around(config, Factors))])];
-        if (configs.Length == 0 || options.Seeds < 1 || rates.Any(r => r.Length == 0))
+        tried = [.. configs.Select(config => (options.Rates ?? (task.Rates.Count > 0 ? task.Rates : RateSweep.Around(config, Factors)))
+            .SelectMany(rate => task.Decays.Select(decay => (rate, decay))).ToArray())];
+        if (configs.Length == 0 || options.Seeds < 1 || tried.Any(t => t.Length == 0))
         {
             throw new InputException("a probe needs a model, a learning rate and a seed, at least");
         }
@@ -77,7 +78,7 @@ public sealed class Probe
 
         var report = new ProbeReport
         {
-            Task = new ProbedTask(task.Name, task.Line, task.Source, task.Axis, task.TrainOn, task.Main),
+            Task = new ProbedTask(task.Name, task.Line, task.Source, task.Axis, task.TrainOn, task.Main) { TrainingSet = task.TrainingSet },
             Budget = plan.Budget,
             Seeds = options.Seeds,
             Machine = MachineInfo.Of(device),
@@ -93,13 +94,9 @@ public sealed class Probe
     /// <summary>Finds the plan that an interrupted probe left, or makes one.</summary>
     private void Prepare()
     {
-        if (options.Budget is { Kind: BudgetKind.Data } data)
-        {
-            throw new InputException($"--budget {data} is one of bytes, and a task has no text to learn from; give steps (1000steps), FLOPs (1e12flop) or a time (60s) for each trial");
-        }
-
+        RequireNoBytes(options.Budget);
         string key = $"{common}; budget {options.Budget?.ToString() ?? "default"}; seeds {options.Seeds}; "
-            + string.Join("; ", configs.Select((c, i) => $"{c.Name} = {c.Blocks} at {c.Width}, rates {string.Join(' ', rates[i])}"));
+            + string.Join("; ", configs.Select((c, i) => $"{c.Name} = {c.Blocks} at {c.Width}, rates {string.Join(' ', tried[i].Select(t => task.Decays.Count > 1 ? $"{t.Rate}/{t.Decay}" : $"{t.Rate}"))}"));
         string path = Path.Combine(trials, ProbePlan.FileName);
         ProbePlan? found = Kept.Read(path, ProbeJson.Default.ProbePlan);
         bool isSame = found?.Key == key && found.Seconds.Count == configs.Length;
@@ -114,50 +111,59 @@ public sealed class Probe
         }
         else
         {
-            plan = ProbePlan.Make(key, task, configs, device, options.Budget, [.. rates.Select(Trials)], i => Send(i, ProbePhase.Preparing), cancel);
+            plan = ProbePlan.Make(key, task, configs, device, options.Budget, [.. Enumerable.Range(0, configs.Length).Select(Trials)], i => Send(i, ProbePhase.Preparing), cancel);
             Kept.Write(path, plan, ProbeJson.Default.ProbePlan);
         }
 
-        int[] counts = [.. rates.Select(Trials)];
-        Send(0, ProbePhase.Preparing, note: $"{counts.Sum()} trials of {plan.Budget}: at most {Human.Duration(Total)} here, less where the task is solved"
+        Send(0, ProbePhase.Preparing, note: $"{Enumerable.Range(0, configs.Length).Sum(Trials)} trials of {plan.Budget}: at most {Human.Duration(Total)} here, less where the task is solved"
             + (isSame ? $"; those in {trials} are not done again" : ""));
     }
 
-    private int Trials(double[] tried) => tried.Length + options.Seeds - 1;
+    /// <summary>Refuses a budget of text.</summary>
+    internal static void RequireNoBytes(Budget? budget)
+    {
+        if (budget is { Kind: BudgetKind.Data } data)
+        {
+            throw new InputException($"--budget {data} is one of bytes, and a task has no text to learn from; give steps (1000steps), FLOPs (1e12flop) or a time (60s) for each trial");
+        }
+    }
 
-    private double Total => plan.Seconds.Select((s, i) => s * Trials(rates[i])).Sum();
+    private int Trials(int index) => tried[index].Length + options.Seeds - 1;
+
+    private double Total => plan.Seconds.Select((s, i) => s * Trials(i)).Sum();
 
     /// <summary>The sweep of one model, and the other seeds at its best rate.</summary>
     private ProbedModel Try(int index)
     {
         ModelConfig config = configs[index];
         var sweep = new List<Trial>();
-        foreach (double rate in rates[index])
+        foreach ((double rate, double decay) in tried[index])
         {
-            sweep.Add(Try(index, ProbePhase.Sweeping, sweep.Count + 1, rate, 1));
+            sweep.Add(Try(index, ProbePhase.Sweeping, sweep.Count + 1, rate, decay, 1));
         }
 
         Trial best = sweep.Aggregate((a, b) => IsBetter(b, a) ? b : a);
+        double bestDecay = tried[index][sweep.IndexOf(best)].Decay;
         var repeated = new List<Trial> { best };
         while (repeated.Count < options.Seeds)
         {
-            repeated.Add(Try(index, ProbePhase.Repeating, repeated.Count + 1, best.Rate, repeated.Count + 1));
+            repeated.Add(Try(index, ProbePhase.Repeating, repeated.Count + 1, best.Rate, bestDecay, repeated.Count + 1));
         }
 
         Send(index, ProbePhase.Done, fraction: 1, exact: Exact(best));
         var model = new LanguageModel(config, device, 1);
         return new ProbedModel(config.Name, config.Blocks.ToString(), config.Width, model.ParameterCount(),
             [.. task.ScoreOn.Select(d => model.Cost(1, task.Length(d) - 1).StateBytes)], best.Rate,
-            [.. sweep.Select(t => ReferenceEquals(t, best) ? t : t with { Scores = [] })], repeated);
+            [.. sweep.Select(t => ReferenceEquals(t, best) ? t : t with { Scores = [] })], repeated) { Decay = best.Decay };
     }
 
     /// <summary>One trial, unless it is kept already.</summary>
-    private Trial Try(int index, ProbePhase phase, int number, double rate, int seed)
+    private Trial Try(int index, ProbePhase phase, int number, double rate, double decay, int seed)
     {
-        int of = phase == ProbePhase.Sweeping ? rates[index].Length : options.Seeds, all = Trials(rates[index]);
-        int before = phase == ProbePhase.Sweeping ? number - 1 : rates[index].Length + number - 2;
+        int of = phase == ProbePhase.Sweeping ? tried[index].Length : options.Seeds, all = Trials(index);
+        int before = phase == ProbePhase.Sweeping ? number - 1 : tried[index].Length + number - 2;
         double planned = plan.Seconds[index];
-        var how = new TrialOptions(Budget.Parse(plan.Budget), rate, (ulong)seed);
+        var how = new TrialOptions(Budget.Parse(plan.Budget), rate, (ulong)seed, decay, Examples: task.TestSet);
         string key = $"{common}; model {Encoding.UTF8.GetString((configs[index] with { Name = "any" }).ToJson())}; {how}";
         string path = Kept.PathOf(trials, key);
         Trial? trial = Kept.Read(path, ProbeJson.Default.KeptTrial) is { } kept && kept.Key == key && !kept.Trial.Curve.Contains(null!) ? kept.Trial : null;
@@ -174,7 +180,7 @@ public sealed class Probe
                 {
                     Tell(done, last);
                 }
-            }, cancel);
+            }, cancel) with { Decay = task.Decays.Count > 1 ? decay : null };
             Kept.Write(path, new KeptTrial(key, trial), ProbeJson.Default.KeptTrial);
         }
 
@@ -187,10 +193,10 @@ public sealed class Probe
     }
 
     // A rate at which learning diverges is the worst; one that solves the task is as good as another, and then the faster one is better.
-    private static bool IsBetter(Trial a, Trial b) => Rank(a).CompareTo(Rank(b)) < 0;
+    private bool IsBetter(Trial a, Trial b) => Rank(a).CompareTo(Rank(b)) < 0;
 
-    private static (bool HasDiverged, double Error, long Samples, double Loss) Rank(Trial trial) =>
-        (trial.HasDiverged, trial.SamplesToSolve is null ? 1 - Exact(trial) : 0, trial.SamplesToSolve ?? long.MaxValue, trial.Last is { Loss: var loss } && !double.IsNaN(loss) ? loss : double.PositiveInfinity);
+    private (bool HasDiverged, double Error, long Samples, double Loss) Rank(Trial trial) =>
+        (trial.HasDiverged, trial.SamplesToSolve is null ? 1 - (task.CountsTokens ? trial.Last?.Correct ?? 0 : Exact(trial)) : 0, trial.SamplesToSolve ?? long.MaxValue, trial.Last is { Loss: var loss } && !double.IsNaN(loss) ? loss : double.PositiveInfinity);
 
     private static double Exact(Trial trial) => trial.HasDiverged ? 0 : trial.Last?.Exact ?? 0;
 
@@ -199,6 +205,11 @@ public sealed class Probe
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(Encoding.UTF8.GetBytes($"{task.Vocabulary} {task.Batch} {task.Main}: {string.Join(' ', task.TrainOn)}: {string.Join(' ', task.ScoreOn)}"));
+        if (task.TrainingSet is { } set)
+        {
+            hash.AppendData(Encoding.UTF8.GetBytes($"; {set} examples"));
+        }
+
         foreach (int difficulty in task.TrainOn.Concat(task.ScoreOn).Distinct())
         {
             int[] tokens = new int[task.Length(difficulty)], targets = new int[tokens.Length];

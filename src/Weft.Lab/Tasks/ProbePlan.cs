@@ -23,7 +23,7 @@ internal sealed record ProbePlan(string Key, string Budget, IReadOnlyList<double
     /// <exception cref="InputException">The budget does not pay one step, or a model cannot do the task.</exception>
     public static ProbePlan Make(string key, LabTask task, IReadOnlyList<ModelConfig> configs, Device device, Budget? asked, IReadOnlyList<int> trials, Action<int> begins, CancellationToken cancel)
     {
-        var options = new TrialOptions(asked ?? new Budget(BudgetKind.Steps, 1), NoRate, 1);
+        var options = new TrialOptions(asked ?? new Budget(BudgetKind.Steps, 1), NoRate, 1, Examples: task.TestSet);
         Cost[] costs = new Cost[configs.Count];
         for (int i = 0; i < costs.Length; i++)
         {

@@ -48,7 +48,12 @@ public sealed record ProbeReport
 /// <param name="Axis">What makes it harder.</param>
 /// <param name="TrainOn">The difficulties trained on.</param>
 /// <param name="Main">The difficulty by which learning is followed.</param>
-public sealed record ProbedTask(string Name, string Line, string Source, string Axis, IReadOnlyList<int> TrainOn, int Main);
+public sealed record ProbedTask(string Name, string Line, string Source, string Axis, IReadOnlyList<int> TrainOn, int Main)
+{
+    /// <summary>The examples of a training set; null where each is fresh.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? TrainingSet { get; init; }
+}
 
 /// <summary>What a probe found of one model.</summary>
 /// <param name="Name">Its name.</param>
@@ -57,10 +62,15 @@ public sealed record ProbedTask(string Name, string Line, string Source, string 
 /// <param name="Parameters">Its learned values.</param>
 /// <param name="State">The bytes of its state at the end of an example, by difficulty scored.</param>
 /// <param name="Rate">The best learning rate.</param>
-/// <param name="Sweep">The trials at all rates tried, from the first seed.</param>
-/// <param name="Trials">The trials at the best rate, a seed each.</param>
+/// <param name="Sweep">The trials at all rates tried (and weight decays), from the first seed.</param>
+/// <param name="Trials">The trials at the best of them, a seed each.</param>
 public sealed record ProbedModel(
-    string Name, string Pattern, int Width, long Parameters, IReadOnlyList<long> State, double Rate, IReadOnlyList<Trial> Sweep, IReadOnlyList<Trial> Trials);
+    string Name, string Pattern, int Width, long Parameters, IReadOnlyList<long> State, double Rate, IReadOnlyList<Trial> Sweep, IReadOnlyList<Trial> Trials)
+{
+    /// <summary>The best weight decay, where several were tried.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? Decay { get; init; }
+}
 
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,

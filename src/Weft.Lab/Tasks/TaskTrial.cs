@@ -32,6 +32,10 @@ public sealed record TrialPoint(long Samples, double Flops, double Exact, double
 public sealed record Trial(
     double Rate, int Seed, long Samples, long? SamplesToSolve, double Flops, double Seconds, bool HasDiverged, IReadOnlyList<TrialPoint> Curve, IReadOnlyList<TaskAccuracy> Scores)
 {
+    /// <summary>The weight decay, where several were tried.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? Decay { get; init; }
+
     /// <summary>The last look, by which rates are compared.</summary>
     [JsonIgnore]
     public TrialPoint? Last => Curve.Count > 0 ? Curve[^1] : null;
@@ -54,7 +58,7 @@ public static class TaskTrial
         var model = new LanguageModel(config, device, options.Seed);
         TrainingOptions training = new TrainingOptions { Budget = options.Budget, Rate = options.Rate, Seed = options.Seed, Decay = options.Decay, BatchSize = batch, Context = longest }.For(config);
         using var learner = new Learner(model, training);
-        var examples = new RandomSource(options.Seed + 1);
+        var examples = new TrainingExamples(task, options.Seed + 1, options.Seed + 3);
         var difficulties = new RandomSource(options.Seed + 2);
         int[] tokens = new int[batch * longest], targets = new int[batch * longest];
         var curve = new List<TrialPoint>();
@@ -66,7 +70,7 @@ public static class TaskTrial
             int difficulty = task.TrainOn[difficulties.NextInt(task.TrainOn.Count)], length = task.Length(difficulty);
             for (int i = 0; i < batch; i++)
             {
-                task.Make(examples, difficulty, tokens.AsSpan(i * length, length), targets.AsSpan(i * length, length));
+                examples.Make(difficulty, tokens.AsSpan(i * length, length), targets.AsSpan(i * length, length));
                 if (task.LearnsAll)
                 {
                     tokens.AsSpan((i * length) + 1, length - 1).CopyTo(targets.AsSpan(i * length));

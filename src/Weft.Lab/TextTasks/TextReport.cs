@@ -6,7 +6,7 @@ using Weft.Tensors;
 
 namespace Weft.Lab.TextTasks;
 
-/// <summary>What a probe on a text found: the schema of its <c>report.json</c>, names in snake_case, what is no finite number as null.</summary>
+/// <summary>What a probe on a text, or a grid of generated tasks, found: the schema of its <c>report.json</c>, names in snake_case, what is no finite number as null.</summary>
 public sealed record TextReport
 {
     /// <summary>The schema version that this program writes and reads.</summary>
@@ -18,10 +18,10 @@ public sealed record TextReport
     /// <summary>The task.</summary>
     public required AskedOfText Task { get; init; }
 
-    /// <summary>The text.</summary>
-    public required CorpusInfo Text { get; init; }
+    /// <summary>The text; null where examples are generated.</summary>
+    public required CorpusInfo? Text { get; init; }
 
-    /// <summary>What must be said of the text; null for nothing.</summary>
+    /// <summary>What must be said of the text, or of how the grid was trained; null for nothing.</summary>
     public string? About { get; init; }
 
     /// <summary>What each training was allowed to spend.</summary>
@@ -82,9 +82,9 @@ public sealed record TextCondition(
 /// <param name="Rate">The peak learning rate.</param>
 /// <param name="Seed">The seed.</param>
 /// <param name="Flops">Counted training FLOPs.</param>
-/// <param name="Bytes">Bytes of text learned from.</param>
+/// <param name="Bytes">Bytes of text learned from; 0 without a text.</param>
 /// <param name="Seconds">Training seconds.</param>
-/// <param name="BitsPerByte">Held out; no number where training diverged.</param>
+/// <param name="BitsPerByte">Held out; no number where training diverged, or without a text.</param>
 /// <param name="Found">What was measured; none of a training that was only for a sweep.</param>
 public sealed record TextTraining(double Rate, int Seed, double Flops, long Bytes, double Seconds, double BitsPerByte, IReadOnlyList<TextPoint> Found);
 

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Weft.Models;
 using Weft.Training;
 
@@ -91,6 +92,10 @@ public sealed record Quantity(string Name, string Title, string Note, Better Bet
 
     /// <summary>The horizontal axis where it is not the task's.</summary>
     public string? Axis { get; init; }
+
+    /// <summary>The named points of an axis that is its own; null where they are the task's, or numbers.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<Tick>? Ticks { get; init; }
 
     /// <summary>Whether values are spread over powers of ten.</summary>
     public bool IsLogarithmic { get; init; }
