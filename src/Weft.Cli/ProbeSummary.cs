@@ -31,12 +31,12 @@ internal static class ProbeSummary
         End(report.Findings, terminal, htmlPath);
     }
 
-    /// <summary>The same of a probe on a text.</summary>
+    /// <summary>The same of a probe on a text, or of a grid of tasks.</summary>
     public static void Write(TextReport report, Terminal terminal, string htmlPath)
     {
         Quantity main = report.Task.Quantities[0];
         double[] axis = [.. report.Models.SelectMany(m => m.Axis(main.Name)).Distinct().Order()];
-        double[] shown = axis.Length <= MostPoints ? axis : [.. axis.Take(2), .. axis.TakeLast(MostPoints - 2)];
+        double[] shown = axis.Length <= MostPoints || main.Ticks is not null ? axis : [.. axis.Take(2), .. axis.TakeLast(MostPoints - 2)];
         Table table = Tables.New([main.Title, .. shown.Select(x => " " + report.Point(main, x))]);
         foreach (TextModel model in report.Models)
         {

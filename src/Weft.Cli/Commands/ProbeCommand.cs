@@ -24,6 +24,7 @@ internal sealed class ProbeCommand : WeftCommand
     private readonly Option<IReadOnlyList<double>?> rates = Settings.Parsed<IReadOnlyList<double>?>("--rates", "R1,R2", "peak learning rates to try (default: four around what suits each model)", Rates);
     private readonly Option<int?> width = Settings.Whole("--width", "W", "the models' width (default: the task's)", 1, 1 << 16);
     private readonly Option<string?> output = Settings.Text("--out", "DIR", "folder for the report and the finished trials (default probe-TASK)");
+    private readonly Option<string?> grid = Settings.Text("--grid", "G", $"of {MadGrid.Task}: mini (about 15 minutes on 2 cores) or full ({MadGrid.Full.Settings.Count} settings at the source's size: days) (default mini)");
     private readonly Option<int?> threads = Settings.Threads();
     private readonly Option<Precision?> precision = Settings.Precision();
     private readonly Option<bool> force = Settings.Switch("--force", "write over the report of something else");
@@ -32,12 +33,13 @@ internal sealed class ProbeCommand : WeftCommand
         new Example("weft probe mqar", "which architectures recall what they read? in 15 minutes"),
         new Example("weft probe", "the tasks there are"),
         new Example("weft probe filler notes.txt", "a task that learns from a text: what do empty tokens cost?"),
+        new Example("weft probe mad --grid mini", "six tasks at several settings, and their mean"),
         new Example("weft probe mqar --models attention*2,mamba2*2,\"mamba2 attention\"", "other models: presets and patterns, at one width"),
         new Example("weft probe mqar --budget 5000steps --seeds 3 --rates 0.001,0.003 --out mqar-long", "longer, two rates, three seeds, into a folder"))
     {
         Add(task);
         Add(files);
-        foreach (Option option in (ReadOnlySpan<Option>)[this.models, budget, seeds, rates, width, output, threads, precision, force])
+        foreach (Option option in (ReadOnlySpan<Option>)[this.models, budget, seeds, rates, width, output, grid, threads, precision, force])
         {
             Add(option);
         }
@@ -59,22 +61,28 @@ internal sealed class ProbeCommand : WeftCommand
         string[] texts = CorpusFiles.Of(given, files);
         LabTask? task = TaskTable.All.FirstOrDefault(t => t.Name == name.Trim());
         TextTask? textTask = TextTaskTable.All.FirstOrDefault(t => t.Name == name.Trim());
-        if (task is null && textTask is null)
+        MadGrid? mad = name.Trim() == MadGrid.Task ? MadGrid.Find(given.GetValue(grid) ?? MadGrid.Mini.Name) : null;
+        if (task is null && textTask is null && mad is null)
         {
-            throw new InputException($"unknown task {AtomicFile.Quote(name)}; {NearestNames.Hint(name, [.. TaskTable.All.Select(t => t.Name), .. TextTaskTable.All.Select(t => t.Name)])}; weft probe lists them");
+            throw new InputException($"unknown task {AtomicFile.Quote(name)}; {NearestNames.Hint(name, [.. TaskTable.All.Select(t => t.Name), .. TextTaskTable.All.Select(t => t.Name), MadGrid.Task])}; weft probe lists them");
         }
 
-        if (task is not null && texts.Length > 0)
+        if (mad is null && given.GetValue(grid) is not null)
         {
-            throw new InputException($"{task.Name} makes its own examples and learns from no file; {AtomicFile.Quote(texts[0])} is one word too many");
+            throw new InputException($"--grid is of {MadGrid.Task}; {name.Trim()} has none");
+        }
+
+        if (textTask is null && texts.Length > 0)
+        {
+            throw new InputException($"{name.Trim()} makes its own examples and learns from no file; {AtomicFile.Quote(texts[0])} is one word too many");
         }
 
         ProbeOptions defaults = new();
         ProbeOptions options = new()
         {
-            Models = given.GetValue(this.models) ?? task?.Models ?? textTask!.Models,
+            Models = given.GetValue(this.models) ?? task?.Models ?? textTask?.Models ?? MadGrid.Models,
             Budget = given.GetValue(budget),
-            Seeds = given.GetValue(seeds) ?? defaults.Seeds,
+            Seeds = given.GetValue(seeds) ?? mad?.Seeds ?? defaults.Seeds,
             Rates = given.GetValue(rates),
             Width = given.GetValue(width),
             Out = given.GetValue(output) ?? $"probe-{name.Trim()}",
@@ -96,6 +104,10 @@ internal sealed class ProbeCommand : WeftCommand
             {
                 Generated(task, options, names);
             }
+            else if (mad is not null)
+            {
+                OnGrid(mad, options, names);
+            }
             else
             {
                 OnText(textTask!, texts, options, names);
@@ -116,6 +128,19 @@ internal sealed class ProbeCommand : WeftCommand
         using (ProgressView view = ProgressView.StartProbe(Terminal, names, isOnText: false))
         {
             report = Probe.Run(task, options, view.Report, Terminal.Cancel);
+        }
+
+        ProbeSummary.Write(report, Terminal, ReportPath(options));
+    }
+
+    private void OnGrid(MadGrid grid, ProbeOptions options, IReadOnlyList<string> names)
+    {
+        Terminal.Out.WriteLine($"{MadGrid.Task}: {MadGrid.Line}");
+        Terminal.Out.WriteLine(grid.About);
+        TextReport report;
+        using (ProgressView view = ProgressView.StartProbe(Terminal, names, isOnText: false))
+        {
+            report = MadProbe.Run(grid, options, view.Report, Terminal.Cancel);
         }
 
         ProbeSummary.Write(report, Terminal, ReportPath(options));
@@ -145,6 +170,7 @@ internal sealed class ProbeCommand : WeftCommand
             table.AddRow(Tables.Cells(task.Name, task.Line, task.Axis));
         }
 
+        table.AddRow(Tables.Cells(MadGrid.Task, MadGrid.Line, "--grid mini or full"));
         foreach (TextTask task in TextTaskTable.All)
         {
             table.AddRow(Tables.Cells(task.Name, $"on a text: {task.Line}", task.Axis));

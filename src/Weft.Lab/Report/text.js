@@ -41,9 +41,9 @@ function writeModels() {
   modelTable([
     ["Parameters", "", parameters, whole, undefined, m => { const all = m.conditions.map(c => c.parameters), high = Math.max(...all); return all.length && high !== Math.min(...all) ? `to ${whole(high)}` : ""; }],
     ...text ? [["Learning rate", "best of its sweep", m => m.conditions[0]?.rate, figure]] : [],
-    ...task.quantities.flatMap(q => {
+    ...(text ? task.quantities : task.quantities.slice(0, 1)).flatMap(q => {
       const shared = models.map(m => new Set(xsOf(m, q))), xs = [...shared[0] ?? []].filter(x => shared.every(s => s.has(x)));
-      const shown = xs.length > 2 ? [xs[0], xs.at(-1)] : xs;
+      const shown = xs.length > 2 && text ? [xs[0], xs.at(-1)] : xs;
       return shown.map(x => [q.title, place(q, x), m => mean(at(m, q, x)), formatOf(q), { lower: Math.min, higher: Math.max }[q.better.toLowerCase()],
         m => { const all = at(m, q, x), f = formatOf(q); return many && all.length > 1 && f(Math.min(...all)) !== f(Math.max(...all)) ? `${f(Math.min(...all))} to ${f(Math.max(...all))}` : ""; }]);
     }).slice(0, 8),

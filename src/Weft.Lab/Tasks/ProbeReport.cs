@@ -81,5 +81,6 @@ public sealed record ProbedModel(
     Converters = [typeof(FiniteOrNullConverter)])]
 [JsonSerializable(typeof(ProbeReport))]
 [JsonSerializable(typeof(ProbePlan))]
+[JsonSerializable(typeof(MadPlan))]
 [JsonSerializable(typeof(KeptTrial))]
 internal sealed partial class ProbeJson : JsonSerializerContext;
