@@ -13,7 +13,7 @@ namespace Weft.Lab.Tasks;
 /// </summary>
 public static class MadProbe
 {
-    private const int MeasuredSteps = 5;
+    private const double MeasuredSeconds = 0.6; // of each model
     private const double Forward = 1.0 / 3; // of a training step's time, for what is only scored
 
     /// <summary>Runs a grid, or goes on with an interrupted one in the same folder.</summary>
@@ -109,9 +109,9 @@ public static class MadProbe
     private static void Estimate(MadGrid grid, ProbeOptions options, ModelConfig config, Device device, Action<int, double> found, CancellationToken cancel)
     {
         MadSetting first = grid.Settings[0];
-        var how = new TrialOptions(new Budget(BudgetKind.Steps, 2), 1e-6, 1, Examples: 1, Evaluations: 1);
+        var how = new TrialOptions(new Budget(BudgetKind.Time, MeasuredSeconds), 1e-6, 1, Examples: 1, Evaluations: 1);
         TaskTrial.Run(first, config, device, how, score: false, null, cancel); // code that is still being compiled
-        Trial trial = TaskTrial.Run(first, config, device, how with { Budget = new Budget(BudgetKind.Steps, MeasuredSteps) }, score: false, null, cancel);
+        Trial trial = TaskTrial.Run(first, config, device, how, score: false, null, cancel);
         double examples = trial.Samples, cost = Cost(first);
         for (int s = 0; s < grid.Settings.Count; s++)
         {
@@ -124,7 +124,7 @@ public static class MadProbe
                 BudgetKind.Flops => budget.Amount * trial.Seconds / trial.Flops,
                 _ => budget.Amount,
             };
-            double looks = Math.Min(how.Evaluations + new TrialOptions(budget, 1, 1).Evaluations, 1 + (learning / step));
+            double looks = 1 + Math.Min(new TrialOptions(budget, 1, 1).Evaluations, learning / step);
             found(s, Trials(setting, options) * (learning + (looks * setting.TestSet * Forward * example)));
         }
 
