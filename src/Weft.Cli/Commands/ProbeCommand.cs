@@ -24,7 +24,7 @@ internal sealed class ProbeCommand : WeftCommand
     private readonly Option<IReadOnlyList<double>?> rates = Settings.Parsed<IReadOnlyList<double>?>("--rates", "R1,R2", "peak learning rates to try (default: four around what suits each model)", Rates);
     private readonly Option<int?> width = Settings.Whole("--width", "W", "the models' width (default: the task's)", 1, 1 << 16);
     private readonly Option<string?> output = Settings.Text("--out", "DIR", "folder for the report and the finished trials (default probe-TASK)");
-    private readonly Option<string?> grid = Settings.Text("--grid", "G", $"of {MadGrid.Task}: mini (about 15 minutes on 2 cores) or full ({MadGrid.Full.Settings.Count} settings at the source's size: days) (default mini)");
+    private readonly Option<string?> grid = Settings.Text("--grid", "G", $"of {MadGrid.Task}: mini (15 minutes on 2 cores; the default) or full ({MadGrid.Full.Settings.Count} settings as published: days)");
     private readonly Option<int?> threads = Settings.Threads();
     private readonly Option<Precision?> precision = Settings.Precision();
     private readonly Option<bool> force = Settings.Switch("--force", "write over the report of something else");
@@ -47,7 +47,7 @@ internal sealed class ProbeCommand : WeftCommand
 
     public override IReadOnlyList<string> Notes =>
     [
-        "Each model is trained at every rate; at the best, from the other seeds too. Learning ends where a generated task is solved.",
+        "Each model is trained at every rate; at the best, from the other seeds too; until it solves a generated task.",
         "Ctrl-C saves the finished trials; the same command goes on with the next.",
     ];
 

@@ -12,6 +12,15 @@ public class ProbeCommandTests
         Assert.Equal(0, result.Code);
         Assert.All(TaskTable.All, task => Assert.Contains(task.Name, result.Out));
         Assert.Contains("weft probe mqar", result.Out);
+        Assert.Contains("--grid mini or full", result.Out);
+    }
+
+    [Fact]
+    public void AGridIsOfMadAloneAndHasAName()
+    {
+        Assert.Contains("weft: unknown grid 'ful'; nearest: full", WeftProgram.Run("probe", "mad", "--grid", "ful").Error);
+        Assert.Contains("weft: --grid is of mad; mqar has none", WeftProgram.Run("probe", "mqar", "--grid", "mini").Error);
+        Assert.Contains("learns from no file", WeftProgram.Run("probe", "mad", "notes.txt").Error);
     }
 
     [Fact]

@@ -107,16 +107,16 @@ public sealed class TaskTests
         tokens[..t].Where(x => x < 14).ElementAt(t - Array.IndexOf(tokens, 15)));
 
     [Fact]
-    public void MadSelectiveCopyContainsItsAnswers() => Solves("mad-selective-copy", (tokens, t) =>
-        tokens[..t].Where(x => x < 14).ElementAt(t - Array.IndexOf(tokens, 15) - 1));
+    public void MadSelectiveCopyContainsItsAnswers() => SolvesMad("selective-copy", (vocabulary, tokens, t) =>
+        tokens[..t].Where(x => x < vocabulary - 2).ElementAt(t - Array.IndexOf(tokens, vocabulary - 1) - 1));
 
     [Fact]
-    public void MadCompressionContainsItsAnswers() => Solves("mad-compression", (tokens, t) => tokens[t - Array.IndexOf(tokens, 15)]);
+    public void MadCompressionContainsItsAnswers() => SolvesMad("compression", (vocabulary, tokens, t) => tokens[t - Array.IndexOf(tokens, vocabulary - 1)]);
 
     [Theory]
-    [InlineData("mad-recall")]
-    [InlineData("mad-noisy-recall")]
-    public void MadRecallContainsItsAnswers(string name) => Solves(name, (tokens, t) =>
+    [InlineData("recall")]
+    [InlineData("noisy-recall")]
+    public void MadRecallContainsItsAnswers(string kind) => SolvesMad(kind, (_, tokens, t) =>
         Assert.Single(Enumerable.Range(0, t).Where(i => i % 2 == 0 && tokens[i] == tokens[t]).Select(i => tokens[i + 1]).Distinct()));
 
     [Theory]
@@ -143,21 +143,22 @@ public sealed class TaskTests
         Assert.Equal(noise / 100.0, noisy / (100 * 62.0), 0.02);
     }
 
-    // Reads pairs: tokens below 7 are a key's, others a value's. What was to be told before is read; the rest of the value is the answer.
+    // Reads pairs: the lower half of the tokens are keys', the last pads, others are values'. What was to be told before is read; the rest of the value is the answer.
     [Fact]
-    public void MadFuzzyRecallContainsItsAnswers() => Solves("mad-fuzzy-recall", (tokens, t) =>
+    public void MadFuzzyRecallContainsItsAnswers() => SolvesMad("fuzzy-recall", (vocabulary, tokens, t) =>
     {
+        int keys = (vocabulary - 1) / 2;
         List<int>? key = null, value = null, answer = null;
         Dictionary<string, List<int>> told = [];
         for (int i = 0; i <= t; i++)
         {
-            if (tokens[i] == 15)
+            if (tokens[i] == vocabulary - 1)
             {
-                Assert.True(i == 0 || tokens[i - 1] == 15, "padding is at the front only");
+                Assert.True(i == 0 || tokens[i - 1] == vocabulary - 1, "padding is at the front only");
                 continue;
             }
 
-            if (tokens[i] < 7 && (key is null || value!.Count > 0))
+            if (tokens[i] < keys && (key is null || value!.Count > 0))
             {
                 if (key is not null)
                 {
@@ -168,7 +169,7 @@ public sealed class TaskTests
                 (key, value) = ([], []);
             }
 
-            (tokens[i] < 7 ? key! : value!).Add(tokens[i]);
+            (tokens[i] < keys ? key! : value!).Add(tokens[i]);
             Assert.All([key!, value!], m => Assert.True(m.Count <= 3 && m.Distinct().Count() == m.Count));
             answer = told.GetValueOrDefault(string.Join(' ', key!));
         }
@@ -203,12 +204,21 @@ public sealed class TaskTests
     }
 
     /// <summary>Lets a solver answer all that a task asks, each from an example's tokens up to where it is asked.</summary>
-    private static void Solves(string name, Func<int[], int, int> solver)
+    private static void Solves(string name, Func<int[], int, int> solver) => Solves(Find(name), solver, seeds: 16);
+
+    /// <summary>The same of one of MAD's tasks, and of every setting of its grid; the solver gets the vocabulary first.</summary>
+    private static void SolvesMad(string kind, Func<int, int[], int, int> solver)
     {
-        LabTask task = Find(name);
+        LabTask task = Find($"mad-{kind}");
+        Solves(task, (tokens, t) => solver(task.Vocabulary, tokens, t), seeds: 16);
+        Assert.All(MadGrid.Full.Settings.Where(s => s.Kind == kind), s => Solves(s, (tokens, t) => solver(s.Vocabulary, tokens, t), seeds: 3));
+    }
+
+    private static void Solves(LabTask task, Func<int[], int, int> solver, ulong seeds)
+    {
         foreach (int difficulty in Difficulties(task))
         {
-            for (ulong seed = 0; seed < 16; seed++)
+            for (ulong seed = 0; seed < seeds; seed++)
             {
                 (int[] tokens, int[] targets) = Example(task, difficulty, seed);
                 for (int t = 0; t < tokens.Length; t++)
