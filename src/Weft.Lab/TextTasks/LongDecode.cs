@@ -1,0 +1,70 @@
+using Weft.Lab.Report;
+using Weft.Models;
+using Weft.Training;
+
+namespace Weft.Lab.TextTasks;
+
+/// <summary>The time of a token and the bytes of the state against the context, up to a million tokens (<see cref="DecodeSpeed"/>).</summary>
+internal sealed class LongDecode : TextTask
+{
+    private const double Flat = 1.25; // times as long: what counts as no longer
+
+    public override string Name => "decode";
+
+    public override string Line => "generation: the time of a token and the bytes of the state, against the context";
+
+    public override string Source =>
+        "arXiv 2312.00752 (Mamba, section 4.5), 2405.21060: a recurrent state and its step are as large whatever the context, a cache of keys and values grows with it. Times do not depend on what weights and states hold: "
+        + "both are random, contexts are filled rather than read, and every context is measured, none computed from shorter ones";
+
+    public override string Axis => "tokens of context";
+
+    /// <summary>Attention shares one head of keys and values among its queries, as long contexts need: a million tokens take 1 GB in four layers.</summary>
+    public override IReadOnlyList<string> Models =>
+    [
+        "(attention[heads=4, kv-heads=1, head-dim=32] swiglu)*4",
+        "(attention[heads=4, kv-heads=1, head-dim=32, window=1024] swiglu)*4",
+        "mamba2[state=64]*8",
+        "(gated-deltanet swiglu)*4",
+        "(3*mamba2[state=64] attention[heads=4, kv-heads=1, head-dim=32])*2",
+    ];
+
+    public override IReadOnlyList<Quantity> Quantities { get; } =
+    [
+        new("token_ms", "Time of a token", "The median time of generating a token after so many.", Better.Lower) { Unit = "ms", IsLogarithmic = true, HasLogarithmicAxis = true, IsTime = true },
+        new("state_bytes", "State", "What is kept of one sequence after so many tokens.", Better.Lower) { Unit = "bytes", IsLogarithmic = true, HasLogarithmicAxis = true },
+    ];
+
+    public override BudgetKind Equal => BudgetKind.Data;
+
+    public override bool Trains => false;
+
+    public override IReadOnlyList<Condition> Conditions(Corpus text, ModelConfig model, Budget budget) => [new Condition("untrained", 0, model, text, budget)];
+
+    public override void Measure(TrainedText trained, Action<string, double, double> found, CancellationToken cancel)
+    {
+        foreach (DecodePoint point in DecodeSpeed.Measure(trained.Model, [.. DecodeSpeed.Contexts, 1 << 20], cancel, largestState: long.MaxValue))
+        {
+            found("token_ms", point.Context, 1000 / point.TokensPerSecond);
+            found("state_bytes", point.Context, point.StateBytes);
+        }
+    }
+
+    public override IEnumerable<string> Findings(TextReport report)
+    {
+        foreach (TextModel model in report.Models)
+        {
+            foreach (TextCondition condition in model.Conditions)
+            {
+                (double X, double Value)[] times = condition.Curve("token_ms"), bytes = condition.Curve("state_bytes");
+                if (times.Length > 1)
+                {
+                    double longer = times[^1].Value / times[0].Value, larger = bytes[^1].Value / bytes[0].Value;
+                    yield return $"{model.Name}: From {times[0].X / 1024:F0}k to {times[^1].X / 1024:F0}k tokens a token's time goes from {times[0].Value.Fixed(2)} to {times[^1].Value.Fixed(2)} ms "
+                        + $"({(longer < Flat ? "flat" : $"{Sentence.Ratio(longer)} times as long")}), the state from {Sentence.Bytes((long)bytes[0].Value)} to {Sentence.Bytes((long)bytes[^1].Value)} "
+                        + $"({(larger < Flat ? "flat" : $"{Sentence.Ratio(larger)} times as large")}).";
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+using Weft.Lab.Report;
+using Weft.Models;
+using Weft.Training;
+
+namespace Weft.Lab.TextTasks;
+
+/// <summary>Whether attention over-weights what stands several times in its context (<see cref="Repetition"/>).</summary>
+internal sealed class RepeatedText : TextTask
+{
+    private const int Examples = 64;
+    private const double Used = 0.1; // of the probability on either answer: below it a model hardly uses the cue
+
+    public override string Name => "repetition";
+
+    public override string Line => "does it over-weight what stands several times in its context";
+
+    public override string Source =>
+        "arXiv 2311.11829: soft attention overly focuses on repeated tokens. arXiv 2206.02369: the more often a sentence stands in the context, the more probable it is once more. "
+        + "arXiv 2310.00297: so with single tokens that follow each other. None compares architectures or says what would be right: the votes, with counting as the measure, are ours";
+
+    public override string Axis => "copies in the context";
+
+    public override IReadOnlyList<string> Models => ["transformer", "mamba2", "gated-deltanet", "hybrid"];
+
+    public override IReadOnlyList<Quantity> Quantities { get; } =
+    [
+        new("votes", "Odds of what came more often", "log2 of the odds of answer B, which followed a cue so many times, over A, which followed it once, and last. Counting says 0 for one, and 1 more for each doubling; a faster rise over-weights repetition.", Better.Neither)
+        {
+            Unit = "bits",
+            HasLogarithmicAxis = true,
+        },
+        new("either", "Probability of either answer", "The probability of A and B together after the cue: where it is low, a model has not learned to look the cue up, and its votes say little.", Better.Higher) { Unit = "share", HasLogarithmicAxis = true },
+        new("start", "Other text after copies: its first 16 bytes", "Extra bits per byte of other text that follows a passage repeated so often, against no copies: the surprise that the passage does not go on.", Better.Lower) { Unit = "bits" },
+        new("rest", "Other text after copies: the 80 bytes after those", "The same once it is plain that the passage does not go on: what copies still in the context cost.", Better.Lower) { Unit = "bits" },
+        new("again", "The passage once more", "Bits per byte of the passage when it stands once more; with no copies before, when it is first met.", Better.Lower) { Unit = "bits" },
+        new("begins", "Probability that the passage begins again", "The probability of the passage's first byte right after the copies.", Better.Neither) { Unit = "share" },
+    ];
+
+    public override BudgetKind Equal => BudgetKind.Data;
+
+    public override IReadOnlyList<Condition> Conditions(Corpus text, ModelConfig model, Budget budget) =>
+        [new Condition("bytes", 0, model, text, budget) { Context = Repetition.Longest }];
+
+    public override void Measure(TrainedText trained, Action<string, double, double> found, CancellationToken cancel)
+    {
+        foreach (VotePoint point in Repetition.MeasureVotes(trained.Model, trained.Text, Examples, cancel))
+        {
+            found("votes", point.Copies, point.LogOdds);
+            found("either", point.Copies, point.Either);
+        }
+
+        foreach (RepetitionPoint point in Repetition.MeasurePassages(trained.Model, trained.Text, Examples, cancel))
+        {
+            found("start", point.Copies, point.Start);
+            found("rest", point.Copies, point.Rest);
+            found("again", point.Copies, point.Again);
+            found("begins", point.Copies, point.First);
+        }
+    }
+
+    public override IEnumerable<string> Findings(TextReport report)
+    {
+        (string Name, TextCondition Trained)[] models = [.. report.Models.SelectMany(m => m.Conditions, (m, c) => (m.Name, c)).Where(m => m.c.Points("votes").Length > 1 && m.c.Points("rest").Length > 0)];
+        if (models.Length == 0)
+        {
+            yield break;
+        }
+
+        yield return $"Votes: For each doubling of the votes the odds rise by {Sentence.List(models.Select(m => $"{Slope(m.Trained.Curve("votes")).Fixed(2)} bits in {m.Name}"))}; counting says 1, and more would over-weight repetition.";
+        string[] weak = [.. models.Where(m => m.Trained.Curve("either").Max(p => p.Value) < Used).Select(m => m.Name)];
+        if (weak.Length > 0)
+        {
+            yield return $"Recall: {Sentence.List(weak)} {(weak.Length > 1 ? "give" : "gives")} either answer less than {Used:P0} whatever the votes: too little recall is learned to say how it weighs them.";
+        }
+
+        double copies = models[0].Trained.Points("rest")[^1];
+        yield return $"Distraction: After {copies} copies other text costs, past its first 16 bytes, {Sentence.List(models.Select(m => $"{(m.Trained.At("rest", copies) ?? 0).Fixed(3)} bits per byte more in {m.Name}"))}; "
+            + $"in those 16, {Sentence.List(models.Select(m => $"{(m.Trained.At("start", copies) ?? 0).Fixed(2)} in {m.Name}"))}.";
+    }
+
+    // Least squares of values over log2 of their points.
+    private static double Slope((double X, double Value)[] curve)
+    {
+        double x = curve.Average(p => Math.Log2(p.X)), y = curve.Average(p => p.Value);
+        return curve.Sum(p => (Math.Log2(p.X) - x) * (p.Value - y)) / curve.Sum(p => (Math.Log2(p.X) - x) * (Math.Log2(p.X) - x));
+    }
+}
