@@ -187,7 +187,7 @@ public sealed class Comparison
                 recalls.Add(Recall.Measure(run.Model, corpus, RecallPassages, cancel));
                 if (seed == options.Seeds - 1)
                 {
-                    decode = DecodeSpeed.Measure(run.Model, DecodeSpeed.Contexts, cancel);
+                    decode = DecodeSpeed.Measure(run.Model, DecodeSpeed.Contexts, cancel: cancel);
                 }
             }
             catch (TrainingDivergedException e)

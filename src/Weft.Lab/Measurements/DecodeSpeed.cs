@@ -23,7 +23,7 @@ public static class DecodeSpeed
 
     /// <summary>Measures, or computes where a state would take more than <paramref name="largestState"/> bytes, each of <paramref name="contexts"/>, ascending.</summary>
     /// <exception cref="InputException">There is not enough memory for a state that is to be measured.</exception>
-    public static IReadOnlyList<DecodePoint> Measure(LanguageModel model, IReadOnlyList<int> contexts, CancellationToken cancel = default, long largestState = LargestState)
+    public static IReadOnlyList<DecodePoint> Measure(LanguageModel model, IReadOnlyList<int> contexts, long largestState = LargestState, CancellationToken cancel = default)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(contexts);

@@ -43,7 +43,7 @@ internal sealed class LongDecode : TextTask
 
     public override void Measure(TrainedText trained, Action<string, double, double> found, CancellationToken cancel)
     {
-        foreach (DecodePoint point in DecodeSpeed.Measure(trained.Model, [.. DecodeSpeed.Contexts, 1 << 20], cancel, largestState: long.MaxValue))
+        foreach (DecodePoint point in DecodeSpeed.Measure(trained.Model, [.. DecodeSpeed.Contexts, 1 << 20], long.MaxValue, cancel))
         {
             found("token_ms", point.Context, 1000 / point.TokensPerSecond);
             found("state_bytes", point.Context, point.StateBytes);
