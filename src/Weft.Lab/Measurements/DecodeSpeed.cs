@@ -16,14 +16,18 @@ public static class DecodeSpeed
     /// <summary>The contexts that reports show.</summary>
     public static IReadOnlyList<int> Contexts { get; } = [1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18];
 
-    /// <summary>The largest state that is measured unless told otherwise; speeds with larger ones are computed.</summary>
+    /// <summary>The bytes of the largest state that is measured unless told otherwise.</summary>
     public const long LargestState = 600L << 20;
 
     private const double Seconds = 0.25;          // per context: enough for the median to settle
 
-    /// <summary>Measures, or computes where a state would take more than <paramref name="largestState"/> bytes, each of <paramref name="contexts"/>, ascending.</summary>
+    /// <summary>Measures, or computes where a state would take more than <see cref="LargestState"/>, each of <paramref name="contexts"/>, ascending.</summary>
+    public static IReadOnlyList<DecodePoint> Measure(LanguageModel model, IReadOnlyList<int> contexts, CancellationToken cancel = default) =>
+        Measure(model, contexts, LargestState, cancel);
+
+    /// <summary>The same, computed where a state would take more than <paramref name="largestState"/> bytes.</summary>
     /// <exception cref="InputException">There is not enough memory for a state that is to be measured.</exception>
-    public static IReadOnlyList<DecodePoint> Measure(LanguageModel model, IReadOnlyList<int> contexts, long largestState = LargestState, CancellationToken cancel = default)
+    public static IReadOnlyList<DecodePoint> Measure(LanguageModel model, IReadOnlyList<int> contexts, long largestState, CancellationToken cancel = default)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(contexts);

@@ -52,18 +52,15 @@ internal sealed class LongDecode : TextTask
 
     public override IEnumerable<string> Findings(TextReport report)
     {
-        foreach (TextModel model in report.Models)
+        foreach (TextModel m in report.Models)
         {
-            foreach (TextCondition condition in model.Conditions)
+            IReadOnlyList<double> axis = m.Axis("token_ms");
+            if (axis.Count > 1)
             {
-                (double X, double Value)[] times = condition.Curve("token_ms"), bytes = condition.Curve("state_bytes");
-                if (times.Length > 1)
-                {
-                    double longer = times[^1].Value / times[0].Value, larger = bytes[^1].Value / bytes[0].Value;
-                    yield return $"{model.Name}: From {times[0].X / 1024:F0}k to {times[^1].X / 1024:F0}k tokens a token's time goes from {times[0].Value.Fixed(2)} to {times[^1].Value.Fixed(2)} ms "
-                        + $"({(longer < Flat ? "flat" : $"{Sentence.Ratio(longer)} times as long")}), the state from {Sentence.Bytes((long)bytes[0].Value)} to {Sentence.Bytes((long)bytes[^1].Value)} "
-                        + $"({(larger < Flat ? "flat" : $"{Sentence.Ratio(larger)} times as large")}).";
-                }
+                (double from, double to) = (m.Mean("token_ms", axis[0]), m.Mean("token_ms", axis[^1]));
+                (double small, double large) = (m.Mean("state_bytes", axis[0]), m.Mean("state_bytes", axis[^1]));
+                yield return $"{m.Name}: From {axis[0] / 1024:0}k to {axis[^1] / 1024:0}k tokens a token's time goes from {from:0.00} to {to:0.00} ms ({(to < Flat * from ? "flat" : $"{Sentence.Ratio(to / from)} times as long")}), "
+                    + $"the state from {Sentence.Bytes((long)small)} to {Sentence.Bytes((long)large)} ({(large < Flat * small ? "flat" : $"{Sentence.Ratio(large / small)} times as large")}).";
             }
         }
     }

@@ -69,29 +69,30 @@ internal sealed class Massive : TextTask
 
     public override IEnumerable<string> Findings(TextReport report)
     {
-        (string Name, TextCondition Trained)[] models = [.. report.Models.SelectMany(m => m.Conditions, (m, c) => (m.Name, c)).Where(m => m.c.Points("ratio").Length > 0)];
+        TextModel[] models = [.. report.Models.Where(m => m.Axis("ratio").Count > 0)];
         if (models.Length == 0)
         {
             yield break;
         }
 
-        string[] massive = [.. models.Where(m => m.Trained.Curve("massive").Any(p => p.Value > 0)).Select(m => m.Name)];
+        string[] massive = [.. models.Where(m => Most(m, "massive") > 0).Select(m => m.Name)];
         yield return $"Massive activations: By the definition of the paper (above 100, and 1000 times the median) {(massive.Length > 0 ? $"{Sentence.List(massive)} {(massive.Length > 1 ? "have" : "has")} some" : "there are none")}. "
-            + $"The largest value over the median reaches {Sentence.List(models.Select(m => Where(m.Name, m.Trained)))}.";
-        yield return $"Without them: The {StreamOutliers.Few} largest values of a window set to zero cost at most {Sentence.List(models.Select(m => $"{m.Name} {Most(m.Trained, "values_zeroed")} (set to their mean, {Most(m.Trained, "values_patched")})"))} bits per byte. "
-            + $"The {StreamOutliers.Few} largest channels set to zero cost at most {Sentence.List(models.Select(m => $"{m.Name} {Most(m.Trained, "channels_zeroed")} (to their mean {Most(m.Trained, "channels_patched")}, middling channels to zero {Most(m.Trained, "control_zeroed")})"))}.";
+            + $"The largest value over the median reaches {Sentence.List(models.Select(Where))}.";
+        yield return $"Without them: The {StreamOutliers.Few} largest values of a window set to zero cost at most {Sentence.List(models.Select(m => $"{m.Name} {Most(m, "values_zeroed"):0.000} (set to their mean, {Most(m, "values_patched"):0.000})"))} bits per byte. "
+            + $"The {StreamOutliers.Few} largest channels set to zero cost at most {Sentence.List(models.Select(m => $"{m.Name} {Most(m, "channels_zeroed"):0.000} (to their mean {Most(m, "channels_patched"):0.000}, middling channels to zero {Most(m, "control_zeroed"):0.000})"))}.";
 
-        static string Most(TextCondition c, string quantity) => c.Curve(quantity).Max(p => p.Value).Fixed(3);
+        static double Most(TextModel m, string quantity) => m.Axis(quantity).Max(x => m.Mean(quantity, x));
 
-        static string Where(string name, TextCondition c)
+        static string Where(TextModel m)
         {
-            (double x, double ratio) = c.Curve("ratio").MaxBy(p => p.Value);
-            string kind = new[] { ("first", "the first byte"), ("delimiter", "a delimiter"), ("other", "another byte") }.MaxBy(k => c.At(k.Item1, x) ?? 0).Item2;
-            return $"{Sentence.Ratio(ratio)} in {name} ({(x == 0 ? "as embedded" : $"after block {x}")}, at {kind}; the largest value is {(c.At("largest", x) ?? 0).Fixed(1)})";
+            double x = m.Axis("ratio").MaxBy(x => m.Mean("ratio", x));
+            string kind = new[] { (Name: "first", Words: "the first byte"), (Name: "delimiter", Words: "a delimiter"), (Name: "other", Words: "another byte") }
+                .Where(k => double.IsFinite(m.Mean(k.Name, x))).MaxBy(k => m.Mean(k.Name, x)).Words;
+            return $"{Sentence.Ratio(m.Mean("ratio", x))} in {m.Name} ({(x == 0 ? "as embedded" : $"after block {x}")}, mostly at {kind}; the largest value there is {m.Mean("largest", x):0.0})";
         }
     }
 
     private static Quantity Of(string name, string title, string note) => new(name, title, note, Better.Neither);
 
-    private static Quantity Cost(string name, string title, string note) => new(name, title, note, Better.Lower) { Unit = "bits" };
+    private static Quantity Cost(string name, string title, string note) => new(name, title, note, Better.Neither) { Unit = "bits" };
 }

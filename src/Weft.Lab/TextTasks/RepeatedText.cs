@@ -60,28 +60,29 @@ internal sealed class RepeatedText : TextTask
 
     public override IEnumerable<string> Findings(TextReport report)
     {
-        (string Name, TextCondition Trained)[] models = [.. report.Models.SelectMany(m => m.Conditions, (m, c) => (m.Name, c)).Where(m => m.c.Points("votes").Length > 1 && m.c.Points("rest").Length > 0)];
+        TextModel[] models = [.. report.Models.Where(m => m.Axis("votes").Count > 1 && m.Axis("rest").Count > 0)];
         if (models.Length == 0)
         {
             yield break;
         }
 
-        yield return $"Votes: For each doubling of the votes the odds rise by {Sentence.List(models.Select(m => $"{Slope(m.Trained.Curve("votes")).Fixed(2)} bits in {m.Name}"))}; counting says 1, and more would over-weight repetition.";
-        string[] weak = [.. models.Where(m => m.Trained.Curve("either").Max(p => p.Value) < Used).Select(m => m.Name)];
+        yield return $"Votes: For each doubling of the votes the odds rise by {Sentence.List(models.Select(m => $"{Slope(m):0.00} bits in {m.Name}"))}; counting says 1, and more would over-weight repetition.";
+        string[] weak = [.. models.Where(m => m.Axis("either").Max(x => m.Mean("either", x)) < Used).Select(m => m.Name)];
         if (weak.Length > 0)
         {
-            yield return $"Recall: {Sentence.List(weak)} {(weak.Length > 1 ? "give" : "gives")} either answer less than {Used:P0} whatever the votes: too little recall is learned to say how it weighs them.";
+            yield return $"Recall: {Sentence.List(weak)} {(weak.Length > 1 ? "give" : "gives")} either answer less than {Used:0 %} whatever the votes: too little recall is learned to say how it weighs them.";
         }
 
-        double copies = models[0].Trained.Points("rest")[^1];
-        yield return $"Distraction: After {copies} copies other text costs, past its first 16 bytes, {Sentence.List(models.Select(m => $"{(m.Trained.At("rest", copies) ?? 0).Fixed(3)} bits per byte more in {m.Name}"))}; "
-            + $"in those 16, {Sentence.List(models.Select(m => $"{(m.Trained.At("start", copies) ?? 0).Fixed(2)} in {m.Name}"))}.";
+        double copies = models[0].Axis("rest")[^1];
+        yield return $"Distraction: After {copies} copies other text costs, past its first 16 bytes, {Sentence.List(models.Select(m => $"{m.Mean("rest", copies):0.000} bits per byte more in {m.Name}"))}; "
+            + $"in those 16, {Sentence.List(models.Select(m => $"{m.Mean("start", copies):0.00} in {m.Name}"))}.";
     }
 
-    // Least squares of values over log2 of their points.
-    private static double Slope((double X, double Value)[] curve)
+    // Of votes over log2 of their number, by least squares.
+    private static double Slope(TextModel model)
     {
-        double x = curve.Average(p => Math.Log2(p.X)), y = curve.Average(p => p.Value);
-        return curve.Sum(p => (Math.Log2(p.X) - x) * (p.Value - y)) / curve.Sum(p => (Math.Log2(p.X) - x) * (Math.Log2(p.X) - x));
+        (double X, double Y)[] curve = [.. model.Axis("votes").Select(x => (Math.Log2(x), model.Mean("votes", x)))];
+        double x = curve.Average(p => p.X), y = curve.Average(p => p.Y);
+        return curve.Sum(p => (p.X - x) * (p.Y - y)) / curve.Sum(p => (p.X - x) * (p.X - x));
     }
 }

@@ -1,4 +1,5 @@
 using Weft.Lab;
+using Weft.Lab.Tasks;
 using Weft.Lab.TextTasks;
 using Weft.Models;
 using Weft.Tensors;
@@ -76,6 +77,32 @@ public sealed class LookingTasksTests : IDisposable
         IReadOnlyList<DecodePoint> points = DecodeSpeed.Measure(model, [64, 128, 256], largestState: model.Cost(1, 127).StateBytes);
         Assert.Equal([true, true, false], points.Select(p => p.Measured));
         Assert.Equal(2 * points[1].StateBytes, points[2].StateBytes);
+    }
+
+    [Fact]
+    public void WhatTrainsNothingTakesNoBudget()
+    {
+        using var folder = new TemporaryFolder();
+        var options = new ProbeOptions { Models = ["swiglu"], Out = folder.Path, Budget = new Budget(BudgetKind.Data, 1e6) };
+        Refused.With(() => TextProbe.Run(TextTaskTable.All.Single(t => t.Name == "decode"), _text, options, _ => { }), "decode", "--budget");
+    }
+
+    [Fact]
+    public void WhatTrainsNothingIsMeasuredOnceASeedAndGoneOnWith()
+    {
+        using var folder = new TemporaryFolder();
+        TextTask task = TextTaskTable.All.Single(t => t.Name == "decode");
+        var options = new ProbeOptions { Models = ["attention[window=64]"], Width = 32, Out = folder.Path, Threads = 1 };
+        TextReport report = TextProbe.Run(task, _text, options, _ => { });
+        TextCondition condition = Assert.Single(Assert.Single(report.Models).Conditions);
+        Assert.Equal(options.Seeds, condition.Trainings.Count);
+        Assert.All(condition.Trainings, t => Assert.Equal((0, 0, 0), (t.Flops, t.Bytes, t.Rate)));
+        Assert.Equal("", report.Budget);
+        Assert.DoesNotContain("budget", report.Command);
+        Assert.Contains(report.Findings, f => f.Contains("256k", StringComparison.Ordinal) || f.Contains("1024k", StringComparison.Ordinal));
+        byte[] written = File.ReadAllBytes(Path.Combine(folder.Path, "report.json"));
+        TextProbe.Run(task, _text, options, _ => { }); // times are those kept
+        Assert.Equal(written, File.ReadAllBytes(Path.Combine(folder.Path, "report.json")));
     }
 
     private static TextReport Report(TextTask task, Condition condition, IReadOnlyList<TextPoint> found) => new()
