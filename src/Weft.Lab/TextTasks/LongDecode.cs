@@ -43,6 +43,7 @@ internal sealed class LongDecode : TextTask
 
     public override void Measure(TrainedText trained, Action<string, double, double> found, CancellationToken cancel)
     {
+        DecodeSpeed.Measure(trained.Model, [DecodeSpeed.Contexts[0]], cancel); // code compiled for speed, before the first figure that counts
         foreach (DecodePoint point in DecodeSpeed.Measure(trained.Model, [.. DecodeSpeed.Contexts, 1 << 20], long.MaxValue, cancel))
         {
             found("token_ms", point.Context, 1000 / point.TokensPerSecond);
