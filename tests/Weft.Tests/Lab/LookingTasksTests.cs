@@ -11,6 +11,8 @@ namespace Weft.Tests.Lab;
 /// <summary>The tasks that look into a model (massive, repetition) or at its speed (decode) measure what they say they do, and speak of it.</summary>
 public sealed class LookingTasksTests : IDisposable
 {
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+
     private readonly Device _device = Device.Open(threads: 1);
     private readonly Corpus _text = Corpus.FromText(string.Concat(Enumerable.Range(0, 4000).Select(i => $"{i * 7919 % 1000} words, then more.\n")));
 
@@ -31,7 +33,7 @@ public sealed class LookingTasksTests : IDisposable
         Condition condition = Assert.Single(task.Conditions(_text, config, new Budget(BudgetKind.Data, 1e6)));
         Assert.Equal(name == "decode", !task.Trains);
         List<TextPoint> found = [];
-        task.Measure(new TrainedText(new LanguageModel(config, _device, 1), condition, _text, 8, 0, 0, 0), (quantity, x, value) => found.Add(new TextPoint(quantity, x, value)), default);
+        task.Measure(new TrainedText(new LanguageModel(config, _device, 1), condition, _text, 8, 0, 0, 0), (quantity, x, value) => found.Add(new TextPoint(quantity, x, value)), Cancel);
         Assert.Equal(task.Quantities.Select(q => q.Name).Order(), found.Select(p => p.Quantity).Distinct().Order());
         Assert.Equal(found.Count, found.DistinctBy(p => (p.Quantity, p.X)).Count());
         Assert.All(found, p => Assert.True(double.IsFinite(p.Value), p.Quantity));
@@ -74,7 +76,7 @@ public sealed class LookingTasksTests : IDisposable
     public void AStateAboveTheLimitIsComputedFromShorterOnes()
     {
         LanguageModel model = TinyModels.Create(_device, "attention[heads=2, head-dim=8]");
-        IReadOnlyList<DecodePoint> points = DecodeSpeed.Measure(model, [64, 128, 256], largestState: model.Cost(1, 127).StateBytes);
+        IReadOnlyList<DecodePoint> points = DecodeSpeed.Measure(model, [64, 128, 256], model.Cost(1, 127).StateBytes, Cancel);
         Assert.Equal([true, true, false], points.Select(p => p.Measured));
         Assert.Equal(2 * points[1].StateBytes, points[2].StateBytes);
     }
@@ -84,7 +86,7 @@ public sealed class LookingTasksTests : IDisposable
     {
         using var folder = new TemporaryFolder();
         var options = new ProbeOptions { Models = ["swiglu"], Out = folder.Path, Budget = new Budget(BudgetKind.Data, 1e6) };
-        Refused.With(() => TextProbe.Run(TextTaskTable.All.Single(t => t.Name == "decode"), _text, options, _ => { }), "decode", "--budget");
+        Refused.With(() => TextProbe.Run(TextTaskTable.All.Single(t => t.Name == "decode"), _text, options, _ => { }, Cancel), "decode", "--budget");
     }
 
     [Fact]
@@ -93,7 +95,7 @@ public sealed class LookingTasksTests : IDisposable
         using var folder = new TemporaryFolder();
         TextTask task = TextTaskTable.All.Single(t => t.Name == "decode");
         var options = new ProbeOptions { Models = ["attention[window=64]"], Width = 32, Out = folder.Path, Threads = 1 };
-        TextReport report = TextProbe.Run(task, _text, options, _ => { });
+        TextReport report = TextProbe.Run(task, _text, options, _ => { }, Cancel);
         TextCondition condition = Assert.Single(Assert.Single(report.Models).Conditions);
         Assert.Equal(options.Seeds, condition.Trainings.Count);
         Assert.All(condition.Trainings, t => Assert.Equal((0, 0, 0), (t.Flops, t.Bytes, t.Rate)));
@@ -101,7 +103,7 @@ public sealed class LookingTasksTests : IDisposable
         Assert.DoesNotContain("budget", report.Command);
         Assert.Contains(report.Findings, f => f.Contains("256k", StringComparison.Ordinal) || f.Contains("1024k", StringComparison.Ordinal));
         byte[] written = File.ReadAllBytes(Path.Combine(folder.Path, "report.json"));
-        TextProbe.Run(task, _text, options, _ => { }); // times are those kept
+        TextProbe.Run(task, _text, options, _ => { }, Cancel); // times are those kept
         Assert.Equal(written, File.ReadAllBytes(Path.Combine(folder.Path, "report.json")));
     }
 

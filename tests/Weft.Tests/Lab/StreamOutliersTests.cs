@@ -10,6 +10,8 @@ public sealed class StreamOutliersTests : IDisposable
 {
     private const int Context = 24, Windows = 5, Width = 16;
 
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+
     private readonly Device _device = Device.Open(threads: 1);
     private readonly Corpus _text = Corpus.FromText(string.Concat(Enumerable.Range(0, 2000).Select(i => $"{i * 7919 % 1000} words, then more.\n")));
 
@@ -55,17 +57,17 @@ public sealed class StreamOutliersTests : IDisposable
     {
         LanguageModel model = TinyModels.Create(_device);
         var sample = new StreamSample(_text, Context, Windows);
-        double bits = sample.BitsPerByte(model, default);
-        Assert.Equal(bits, sample.Look(model, (_, _, _) => { }, default));
+        double bits = sample.BitsPerByte(model, Cancel);
+        Assert.Equal(bits, sample.Look(model, (_, _, _) => { }, Cancel));
         for (int level = 0; level <= model.Blocks.Count; level++)
         {
             int at = level;
-            Assert.Equal(bits, sample.Change(model, level, (seen, _, _) => Assert.Equal(at, seen), default));
-            Assert.NotEqual(bits, sample.Change(model, level, (_, _, values) => values[^1] += 1, default));
+            Assert.Equal(bits, sample.Change(model, level, (seen, _, _) => Assert.Equal(at, seen), Cancel));
+            Assert.NotEqual(bits, sample.Change(model, level, (_, _, values) => values[^1] += 1, Cancel));
         }
 
         // The loss of a stream of zeros after the last block is that of a head that knows nothing.
-        Assert.Equal(8, sample.Change(model, model.Blocks.Count, (_, _, values) => values.Clear(), default), 1e-5);
+        Assert.Equal(8, sample.Change(model, model.Blocks.Count, (_, _, values) => values.Clear(), Cancel), 1e-5);
     }
 
     [Fact]
@@ -73,14 +75,14 @@ public sealed class StreamOutliersTests : IDisposable
     {
         LanguageModel model = TinyModels.Create(_device);
         var sample = new StreamSample(_text, (int)_text.HeldOutLength - 1, 1);
-        Assert.Equal(Evaluation.HeldOut(model, _text, context: sample.Context).BitsPerByte, sample.BitsPerByte(model, default), 1e-6);
+        Assert.Equal(Evaluation.HeldOut(model, _text, context: sample.Context).BitsPerByte, sample.BitsPerByte(model, Cancel), 1e-6);
     }
 
     [Fact]
     public void APlantedOutlierIsFoundWithItsPlaceAndSize()
     {
         LanguageModel model = Planted(channel: 5, token: 3f, full: 3f);
-        StreamLevel embedded = StreamOutliers.Measure(model, _text, Context, Windows)[0];
+        StreamLevel embedded = StreamOutliers.Measure(model, _text, Context, Windows, Cancel)[0];
         Assert.Equal(5, embedded.Channels[0]);
         Assert.Equal(3, embedded.Largest);
         Assert.Equal(1, embedded.OneChannel);
@@ -89,7 +91,7 @@ public sealed class StreamOutliersTests : IDisposable
         Assert.Equal(embedded.Ratio, Math.Max(embedded.First, Math.Max(embedded.Delimiter, embedded.Other)));
         Assert.Equal(0, embedded.Massive);
 
-        StreamLevel massive = StreamOutliers.Measure(Planted(channel: 5, token: 0, full: 300f), _text, Context, Windows)[0];
+        StreamLevel massive = StreamOutliers.Measure(Planted(channel: 5, token: 0, full: 300f), _text, Context, Windows, Cancel)[0];
         Assert.Equal(300, massive.Largest); // at full stops
         Assert.Equal(massive.Ratio, massive.Delimiter);
         Assert.True(massive.Other < 10);
@@ -109,15 +111,15 @@ public sealed class StreamOutliersTests : IDisposable
             {
                 seen.Add(window, values);
             }
-        }, default);
-        Assert.Equal(bits, sample.Change(model, 0, (_, window, values) => seen.ChangeChannels(window, values, [5], toMean: true), default));
-        Assert.Equal(bits, sample.Change(model, 0, (_, window, values) => seen.ChangeValues(window, values, toMean: true), default)); // the largest are all of channel 5
-        Assert.NotEqual(bits, sample.Change(model, 0, (_, window, values) => seen.ChangeChannels(window, values, [5], toMean: false), default));
-        Assert.NotEqual(bits, sample.Change(model, 0, (_, window, values) => seen.ChangeValues(window, values, toMean: false), default));
+        }, Cancel);
+        Assert.Equal(bits, sample.Change(model, 0, (_, window, values) => seen.ChangeChannels(window, values, [5], toMean: true), Cancel));
+        Assert.Equal(bits, sample.Change(model, 0, (_, window, values) => seen.ChangeValues(window, values, toMean: true), Cancel)); // the largest are all of channel 5
+        Assert.NotEqual(bits, sample.Change(model, 0, (_, window, values) => seen.ChangeChannels(window, values, [5], toMean: false), Cancel));
+        Assert.NotEqual(bits, sample.Change(model, 0, (_, window, values) => seen.ChangeValues(window, values, toMean: false), Cancel));
 
         model = Planted(channel: 5, token: 0, full: 0);
-        bits = sample.BitsPerByte(model, default);
-        Assert.Equal(bits, sample.Change(model, 0, (_, window, values) => seen.ChangeChannels(window, values, [5], toMean: false), default));
+        bits = sample.BitsPerByte(model, Cancel);
+        Assert.Equal(bits, sample.Change(model, 0, (_, window, values) => seen.ChangeChannels(window, values, [5], toMean: false), Cancel));
     }
 
     [Fact]
@@ -136,7 +138,7 @@ public sealed class StreamOutliersTests : IDisposable
     public void MeasuringTwiceGivesTheSame()
     {
         LanguageModel model = TinyModels.Create(_device);
-        IReadOnlyList<StreamLevel> first = StreamOutliers.Measure(model, _text, Context, Windows), second = StreamOutliers.Measure(model, _text, Context, Windows);
+        IReadOnlyList<StreamLevel> first = StreamOutliers.Measure(model, _text, Context, Windows, Cancel), second = StreamOutliers.Measure(model, _text, Context, Windows, Cancel);
         Assert.Equal(first.Select(b => b with { Channels = [] }), second.Select(b => b with { Channels = [] }));
         Assert.Equal(first.Select(b => b.Channels), second.Select(b => b.Channels));
         Assert.Equal(model.Blocks.Count + 1, first.Count);
