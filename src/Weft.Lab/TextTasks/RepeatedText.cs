@@ -8,7 +8,7 @@ namespace Weft.Lab.TextTasks;
 internal sealed class RepeatedText : TextTask
 {
     private const int Examples = 64;
-    private const double Used = 0.1; // of the probability on either answer: below it a model hardly uses the cue
+    private const double Recalled = 0.1; // of the bits of a passage, saved once it stands before: below it a model hardly looks back
 
     public override string Name => "repetition";
 
@@ -29,7 +29,7 @@ internal sealed class RepeatedText : TextTask
             Unit = "bits",
             HasLogarithmicAxis = true,
         },
-        new("either", "Probability of either answer", "The probability of A and B together after the cue: where it is low, a model has not learned to look the cue up, and its votes say little.", Better.Higher) { Unit = "share", HasLogarithmicAxis = true },
+        new("either", "Probability of either answer", "The probability of A and B together after the cue: a model that looks the cue up gives them nearly all of it; one that does not has no reason to vote.", Better.Higher) { Unit = "share", HasLogarithmicAxis = true },
         new("start", "Other text after copies: its first 16 bytes", "Extra bits per byte of other text that follows a passage repeated so often, against no copies: the surprise that the passage does not go on.", Better.Lower) { Unit = "bits" },
         new("rest", "Other text after copies: the 80 bytes after those", "The same once it is plain that the passage does not go on: what copies still in the context cost.", Better.Lower) { Unit = "bits" },
         new("again", "The passage once more", "Bits per byte of the passage when it stands once more; with no copies before, when it is first met.", Better.Lower) { Unit = "bits" },
@@ -60,17 +60,18 @@ internal sealed class RepeatedText : TextTask
 
     public override IEnumerable<string> Findings(TextReport report)
     {
-        TextModel[] models = [.. report.Models.Where(m => m.Axis("votes").Count > 1 && m.Axis("rest").Count > 0)];
+        TextModel[] models = [.. report.Models.Where(m => m.Axis("votes").Count > 1 && m.Axis("rest").Count > 0 && m.Axis("again").Count > 0)];
         if (models.Length == 0)
         {
             yield break;
         }
 
         yield return $"Votes: For each doubling of the votes the odds rise by {Sentence.List(models.Select(m => $"{Slope(m):0.00} bits in {m.Name}"))}; counting says 1, and more would over-weight repetition.";
-        string[] weak = [.. models.Where(m => m.Axis("either").Max(x => m.Mean("either", x)) < Used).Select(m => m.Name)];
+        TextModel[] weak = [.. models.Where(m => m.Axis("again").Min(x => m.Mean("again", x)) > (1 - Recalled) * m.Mean("again", 0))];
         if (weak.Length > 0)
         {
-            yield return $"Recall: {Sentence.List(weak)} {(weak.Length > 1 ? "give" : "gives")} either answer less than {Used:0 %} whatever the votes: too little recall is learned to say how it weighs them.";
+            yield return $"Recall: A passage that stands before is predicted little better than a new one by {Sentence.List(weak.Select(m => $"{m.Name} ({m.Axis("again").Min(x => m.Mean("again", x)):0.00} and {m.Mean("again", 0):0.00} bits per byte)"))}: "
+                + "too little looking back is learned for votes to say how copies are weighed; a larger budget may change that.";
         }
 
         double copies = models[0].Axis("rest")[^1];
