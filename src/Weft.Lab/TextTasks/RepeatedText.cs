@@ -16,7 +16,7 @@ internal sealed class RepeatedText : TextTask
 
     public override string Source =>
         "arXiv 2311.11829: soft attention overly focuses on repeated tokens. arXiv 2206.02369: the more often a sentence stands in the context, the more probable it is once more. "
-        + "arXiv 2310.00297: so with single tokens that follow each other. None compares architectures or says what would be right: the votes, with counting as the measure, are ours";
+        + "arXiv 2310.00297: so with single tokens that follow each other. The votes, with counting as the measure of what is right, are ours";
 
     public override string Axis => "copies in the context";
 
