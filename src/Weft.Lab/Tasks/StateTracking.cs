@@ -26,5 +26,7 @@ internal abstract class StateTracking : LabTask
         "(slstm swiglu)*2",
     ];
 
+    public override bool Takes(int difficulty) => difficulty is >= 2 and <= 1 << 16;
+
     public override int Length(int difficulty) => difficulty;
 }

@@ -6,7 +6,8 @@ public static class TaskTable
     /// <summary>All tasks, in the order of docs/tasks.md.</summary>
     public static IReadOnlyList<LabTask> All { get; } =
     [
-        new Mqar(),
+        new Mqar(full: false),
+        new Mqar(full: true),
         new Induction(),
         new SelectiveCopy(),
         new MadRecall(),
