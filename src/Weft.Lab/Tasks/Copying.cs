@@ -31,6 +31,9 @@ internal abstract class Copying : LabTask
 
     public override IReadOnlyList<int> ScoreOn => [10, 20, 40, 80, 200];
 
+    // Twice the longest that is trained on: whether copying was learned, not strings of some lengths.
+    public override int Main => 2 * TrainOn[^1];
+
     public override bool Takes(int difficulty) => difficulty is > PrefixCopy.Gram and <= 4096;
 
     // Heads of 8 columns: the half of them that hard-alibi makes local see 1 to 4 tokens. Mamba-2's smaller state and MLP make

@@ -15,15 +15,7 @@ internal sealed class Mqar : LabTask
     private const double Power = 0.01;
     private const int TokensPerPair = 16;
 
-    /// <summary>The name under which the published size is: a vocabulary of 8192, 4 pairs in 64 tokens.</summary>
-    public const string Full = "mqar-full";
-
-    private readonly bool isFull;
-
-    /// <summary>The task at the published size, or of a vocabulary that is learned in a few seconds a trial.</summary>
-    public Mqar(bool full) => isFull = full;
-
-    public override string Name => isFull ? Full : "mqar";
+    public override string Name => "mqar";
 
     public override string Line => "recall: tell the value of each key that comes again";
 
@@ -31,13 +23,17 @@ internal sealed class Mqar : LabTask
 
     public override string Axis => "pairs";
 
-    public override int Vocabulary => isFull ? 8192 : 256;
+    public override int Vocabulary => 8192;
 
-    public override IReadOnlyList<int> TrainOn => isFull ? [4] : [4, 8, 16];
+    public override IReadOnlyList<int> TrainOn => [4, 8];
 
     public override IReadOnlyList<int> ScoreOn => [4, 8, 16, 32];
 
-    public override IReadOnlyList<string> Models => ["attention*2", "mamba2[state=16]*2", "mamba2[state=64]*2", "gated-deltanet*2", "mamba2[state=16] attention"];
+    public override int Batch => 64;
+
+    public override IReadOnlyList<double> Rates => [0.001, 0.003, 0.01]; // of the published sweep, 1e-4 to 1e-2, the upper part
+
+    public override IReadOnlyList<string> Models => ["attention*2", "mamba2[state=8]*2", "mamba2[state=64]*2", "gated-deltanet*2", "mamba2[state=16]*3 attention"];
 
     public override bool Takes(int difficulty) => difficulty is >= 1 and <= 64;
 

@@ -6,8 +6,7 @@ public static class TaskTable
     /// <summary>All tasks, in the order of docs/tasks.md.</summary>
     public static IReadOnlyList<LabTask> All { get; } =
     [
-        new Mqar(full: false),
-        new Mqar(full: true),
+        new Mqar(),
         new Induction(),
         new SelectiveCopy(),
         new MadRecall(),
