@@ -25,7 +25,7 @@ internal abstract class Modulo5 : StateTracking
 
     public override int Vocabulary => Answer + Modulus;
 
-    public override IReadOnlyList<int> TrainOn { get; } = [4, 6, 8, 10, 12, 16, 20, 26, 32, Longest];
+    public override IReadOnlyList<int> TrainOn { get; } = [.. Enumerable.Range(2, (Longest / 2) - 1).Select(i => 2 * i)];
 
     public override bool Takes(int difficulty) => difficulty is >= 4 and <= 1 << 12 && difficulty % 2 == 0;
 

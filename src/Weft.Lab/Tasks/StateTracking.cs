@@ -6,8 +6,8 @@ namespace Weft.Lab.Tasks;
 /// example contains, so that none can be read off and each position counts for itself.
 /// </summary>
 /// <remarks>
-/// Lengths to learn from are about as far apart as they are long: drawn evenly from 3 to 40, most batches would be of lengths at which little can be
-/// learned before the short ones are. Learning is followed at the longest length that is scored, since what answers 99 % at length 40 may fail at 256.
+/// Learning is followed at the longest length that is scored, since what answers 99 % at length 40 may fail at 256. Without weight decay: on parity, at a
+/// rate of 0.01, Gated DeltaNet with negative eigenvalues followed 256 bits in 14 % of the strings with a decay of 0.1, and in 55 to 81 % without (docs/measurements.md).
 /// </remarks>
 internal abstract class StateTracking : LabTask
 {
@@ -16,7 +16,7 @@ internal abstract class StateTracking : LabTask
 
     public override string Axis => "tokens";
 
-    public override IReadOnlyList<int> TrainOn { get; } = [3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, Longest];
+    public override IReadOnlyList<int> TrainOn { get; } = [.. Enumerable.Range(3, Longest - 2)];
 
     public override IReadOnlyList<int> ScoreOn => [20, 40, 80, 160, 256];
 
