@@ -7,7 +7,7 @@ namespace Weft.Lab.Tasks;
 /// </summary>
 /// <remarks>
 /// Learning is followed at the longest length that is scored, since what answers 99 % at length 40 may fail at 256. Without weight decay: on parity, at a
-/// rate of 0.01, Gated DeltaNet with negative eigenvalues followed 256 bits in 14 % of the strings with a decay of 0.1, and in 55 to 81 % without (docs/measurements.md).
+/// rate of 0.01, Gated DeltaNet with negative eigenvalues followed 256 bits in 14 % of the strings with a decay of 0.1 (one seed), and in 55 to 81 % without (three; docs/measurements.md).
 /// </remarks>
 internal abstract class StateTracking : LabTask
 {
