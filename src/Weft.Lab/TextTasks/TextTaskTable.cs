@@ -7,5 +7,8 @@ public static class TextTaskTable
     public static IReadOnlyList<TextTask> All { get; } =
     [
         new Filler(),
+        new Massive(),
+        new RepeatedText(),
+        new LongDecode(),
     ];
 }
