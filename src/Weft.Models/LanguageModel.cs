@@ -116,6 +116,12 @@ public sealed class LanguageModel : Module
     public Tensor Forward(Tokens tokens, SequenceState state) => Logits(Run(tokens, state));
 
     /// <summary>
+    /// The next-token logits [1,N,V] after those of <paramref name="tokens"/> [B,T] that are at <paramref name="places"/> [1,N], where b T + t is that of
+    /// token t of sequence b, and <paramref name="state"/> advanced past all tokens.
+    /// </summary>
+    public Tensor Forward(Tokens tokens, Tokens places, SequenceState state) => Logits(Ops.TakeRows(Run(tokens, state), places));
+
+    /// <summary>
     /// The next-token logits [B,1,V] after the last of <paramref name="tokens"/> [B,T] alone, and <paramref name="state"/> advanced past them:
     /// prefill (many tokens) and decoding (one).
     /// </summary>

@@ -44,8 +44,14 @@ public abstract class LabTask
     /// <summary>Examples of a batch.</summary>
     public virtual int Batch => 32;
 
+    /// <summary>The weight decay of training.</summary>
+    public virtual double Decay => 0.1;
+
     /// <summary>Whether a model learns every next token of an example, as some sources do, and not only those that are asked, which alone are scored.</summary>
     public virtual bool LearnsAll => false;
+
+    /// <summary>Whether examples of a difficulty can be made: what <see cref="TrainOn"/> and <see cref="ScoreOn"/> may be changed to.</summary>
+    public virtual bool Takes(int difficulty) => TrainOn.Contains(difficulty) || ScoreOn.Contains(difficulty);
 
     /// <summary>The tokens of an example, the answer included.</summary>
     public abstract int Length(int difficulty);

@@ -198,7 +198,7 @@ public sealed class Probe
     private static string Examples(LabTask task)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData(Encoding.UTF8.GetBytes($"{task.Vocabulary} {task.Batch} {task.Main}: {string.Join(' ', task.TrainOn)}: {string.Join(' ', task.ScoreOn)}"));
+        hash.AppendData(Encoding.UTF8.GetBytes($"{task.Vocabulary} {task.Batch} {task.Main} {task.Decay:R}: {string.Join(' ', task.TrainOn)}: {string.Join(' ', task.ScoreOn)}"));
         foreach (int difficulty in task.TrainOn.Concat(task.ScoreOn).Distinct())
         {
             int[] tokens = new int[task.Length(difficulty)], targets = new int[tokens.Length];
