@@ -6,5 +6,8 @@ public static class TextTaskTable
     /// <summary>All of them, in the order of docs/tasks.md.</summary>
     public static IReadOnlyList<TextTask> All { get; } =
     [
+        new Granularity(),
+        new Ratio(),
+        new Dna(),
     ];
 }
