@@ -6,6 +6,7 @@ public static class TextTaskTable
     /// <summary>All of them, in the order of docs/tasks.md.</summary>
     public static IReadOnlyList<TextTask> All { get; } =
     [
+        new Filler(),
         new Granularity(),
         new Ratio(),
         new Dna(),
