@@ -80,7 +80,7 @@ internal sealed class Needle(Corpus? given = null) : LabTask
         tokens[^Digits..].CopyTo(targets[^(Digits + 1)..]);
     }
 
-    private static void Say(ReadOnlySpan<byte> town, ReadOnlySpan<byte> number, ref Span<int> to)
+    private static void Say(scoped ReadOnlySpan<byte> town, scoped ReadOnlySpan<byte> number, ref Span<int> to)
     {
         Write(Sentence, ref to);
         Write(town, ref to);
@@ -88,7 +88,7 @@ internal sealed class Needle(Corpus? given = null) : LabTask
         Write(number, ref to);
     }
 
-    private static void Write(ReadOnlySpan<byte> bytes, ref Span<int> to)
+    private static void Write(scoped ReadOnlySpan<byte> bytes, ref Span<int> to)
     {
         for (int i = 0; i < bytes.Length; i++)
         {

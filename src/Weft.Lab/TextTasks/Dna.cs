@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Numerics;
 using Weft.Models;
 using Weft.Tensors;
 using Weft.Training;
@@ -77,10 +78,10 @@ internal sealed class Dna : TextTask
         }
 
         TokenSource source = trained.Condition.Source;
-        int scored = (int)Math.Min(Scored, source.HeldOutLength);
+        int scored = Math.Min(Scored, 1 << BitOperations.Log2((ulong)source.HeldOutLength)); // blocks of every context fill it
         for (int context = Shortest; context <= Longest && context <= scored && source.Length - scored > context / 2; context *= 2)
         {
-            found(ByContext, context, Perplexity(trained.Model, source, source.Length - scored, scored / (context / 2) * (context / 2), context, cancel));
+            found(ByContext, context, Perplexity(trained.Model, source, source.Length - scored, scored, context, cancel));
         }
     }
 

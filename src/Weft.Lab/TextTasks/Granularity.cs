@@ -20,8 +20,7 @@ internal sealed class Granularity : TextTask
     private const int Tokens = 4096;       // of every vocabulary but the bytes'
     private const int Window = 512;        // bytes of a training sequence
     private const int Read = 4096;         // bytes after which states are compared
-    private const int TrainerBytes = 16 << 20; // that byte pairs are learned from
-    private const int ForwardsOfAStep = 3; // a backward pass costs two forward ones
+    private const int TrainerBytes = 16 << 20; // at most, that byte pairs are learned from
     private const double Bpe = 8;          // where byte pairs stand on the axis
     private const string AtEqualBytes = "bits_at_equal_bytes", AtEqualFlops = "bits_at_equal_flops", FlopsPerByte = "flops_per_byte", State = "state_bytes", Spelled = "spelled";
     private const string EqualFlops = ", equal FLOPs";
@@ -146,11 +145,14 @@ internal sealed class Granularity : TextTask
         string Named((TextModel Model, double X) side) => $"{side.Model.Name} on {Ticks[side.X]}";
     }
 
-    // Training FLOPs of a byte, where tokens are bytes.
+    // Training FLOPs of a byte, where tokens are bytes: counted in a step, whatever it reads.
     private static double FlopsOfAByte(ModelConfig model)
     {
         using Device device = Device.Open(1);
-        return (double)ForwardsOfAStep * new LanguageModel(model, device, 1).Cost(Window, 0).Flops / Window;
+        var options = new TrainingOptions { Budget = new Budget(BudgetKind.Steps, 1), BatchSize = 1, Context = Window };
+        using var learner = new Learner(new LanguageModel(model, device, 1), options.For(model));
+        learner.Rehearse(new int[Window + 1]);
+        return (double)device.Flops / Window;
     }
 
     private List<Segmentation> Cut(Corpus text)
