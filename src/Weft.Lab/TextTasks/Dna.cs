@@ -20,6 +20,7 @@ internal sealed class Dna : TextTask
     private const int Trained = 1024;         // bases of a training sequence
     private const int Shortest = 256, Longest = 1 << 16;
     private const int Scored = 1 << 15;       // bases scored at every context
+    private const int LeastHalved = 64;       // half of less is narrower than the heads of most models
     private const int Piece = 2048;           // tokens read at a time
     private const double Doubt = 0.01;        // of perplexity, with one seed
     private const string ByParameters = "perplexity", ByContext = "perplexity_by_context", TheWidth = "the width";
@@ -66,7 +67,8 @@ internal sealed class Dna : TextTask
     {
         var source = new BaseSource(text);
         Condition Of(string name, int width) => new(name, width, model with { Width = width }, source, budget) { Context = Trained, Batch = 1 };
-        return [Of("half the width", model.Width / 2), Of(TheWidth, model.Width), Of("twice the width", model.Width * 2)];
+        Condition[] wide = [Of(TheWidth, model.Width), Of("twice the width", model.Width * 2)];
+        return model.Width >= LeastHalved ? [Of("half the width", model.Width / 2), .. wide] : wide;
     }
 
     public override void Measure(TrainedText trained, Action<string, double, double> found, CancellationToken cancel)
@@ -79,7 +81,7 @@ internal sealed class Dna : TextTask
 
         TokenSource source = trained.Condition.Source;
         int scored = Math.Min(Scored, 1 << BitOperations.Log2((ulong)source.HeldOutLength)); // blocks of every context fill it
-        for (int context = Shortest; context <= Longest && context <= scored && source.Length - scored > context / 2; context *= 2)
+        for (int context = Shortest; context <= Longest && context / 2 <= scored && source.Length - scored > context / 2; context *= 2)
         {
             found(ByContext, context, Perplexity(trained.Model, source, source.Length - scored, scored, context, cancel));
         }

@@ -119,11 +119,12 @@ public class TextTaskTests
         using Corpus text = Corpus.FromBytes(Encoding.ASCII.GetBytes(letters[..39_000] + new string('N', 500) + letters[..500]), "bases");
         using Device device = Device.Open(1);
         TextTask task = Find("dna");
-        IReadOnlyList<Condition> conditions = task.Conditions(text, Model("mingru", 32), Bytes);
-        Assert.Equal([16, 32, 64], conditions.Select(c => c.Model.Width));
+        IReadOnlyList<Condition> conditions = task.Conditions(text, Model("mingru", 64), Bytes);
+        Assert.Equal([32, 64, 128], conditions.Select(c => c.Model.Width));
+        Assert.Equal([32, 64], task.Conditions(text, Model("mingru", 32), Bytes).Select(c => c.Model.Width));
         Assert.Single(Measured(task, conditions[0], text, device));
         Dictionary<(string Quantity, double X), double> found = Measured(task, conditions[1], text, device);
-        Assert.Equal([256, 512, 1024, 2048, 4096], found.Keys.Where(k => k.Quantity == "perplexity_by_context").Select(k => k.X));
+        Assert.Equal([256, 512, 1024, 2048, 4096, 8192], found.Keys.Where(k => k.Quantity == "perplexity_by_context").Select(k => k.X));
         Assert.All(found.Values, v => Assert.InRange(v, 1, 10));
         Assert.Equal("500 of its 40000 letters are none of A, C, G and T; they are read as unknown and not scored: N 500", task.About(text));
         Assert.Null(task.About(task.DefaultText()!));
@@ -137,8 +138,8 @@ public class TextTaskTests
         using Corpus text = Corpus.FromBytes(Enumerable.Range(0, 40_000).Select(_ => (byte)"ACGT"[random.NextInt(4)]).ToArray(), "bases");
         using Device device = Device.Open(1);
         TextTask task = Find("dna");
-        double[] perplexities = [.. Measured(task, task.Conditions(text, Model("swiglu", 32), Bytes)[1], text, device).Where(f => f.Key.Quantity == "perplexity_by_context").Select(f => f.Value)];
-        Assert.Equal(5, perplexities.Length);
+        double[] perplexities = [.. Measured(task, task.Conditions(text, Model("swiglu", 32), Bytes)[0], text, device).Where(f => f.Key.Quantity == "perplexity_by_context").Select(f => f.Value)];
+        Assert.Equal(6, perplexities.Length);
         double expected = perplexities[0];
         Assert.All(perplexities, p => Assert.InRange(p / expected, 0.998, 1.002));
     }
