@@ -13,6 +13,7 @@ namespace Weft.Lab.Tasks;
 internal sealed class Needle(Corpus? given = null) : LabTask
 {
     private const int Digits = 5;
+    private const int Most = 2048, MostText = 64 << 20; // bytes of an example, and of each part of the text that is held
 
     private static readonly byte[] Sentence = "The secret number of "u8.ToArray(), Is = " is "u8.ToArray();
 
@@ -30,8 +31,6 @@ internal sealed class Needle(Corpus? given = null) : LabTask
             : throw new InputException($"'{corpus.Name}' is too short a haystack: give text of which more than {Most} bytes are held out, such as {Human.Bytes(Most * 12)}");
     });
 
-    private const int MostText = 64 << 20, Most = 2048;
-
     public override string Name => "needle";
 
     public override string Line => "tell a number that one sentence of a long text says";
@@ -48,7 +47,9 @@ internal sealed class Needle(Corpus? given = null) : LabTask
 
     public override IReadOnlyList<string> Models => ["(attention[heads=8, positions=hard-alibi] swiglu)*2", "mamba2[state=64]*3", "gated-deltanet*2", "2*mamba2[state=64] attention"];
 
-    public override int Batch => 16;
+    public override IReadOnlyList<double> Rates => [2e-3, 5e-3]; // learning takes many steps: two rates leave time for them
+
+    public override int Batch => 8;
 
     public override int Length(int difficulty) => difficulty;
 
