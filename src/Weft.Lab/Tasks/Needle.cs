@@ -1,4 +1,5 @@
 using System.Text;
+using Weft.Models.Checkpoints;
 using Weft.Tensors;
 using Weft.Training;
 
@@ -28,7 +29,7 @@ internal sealed class Needle(Corpus? given = null) : LabTask
         corpus.Read(0, train.AsSpan());
         corpus.Read(corpus.TrainLength, heldOut.AsSpan());
         return heldOut.Length > Most && train.Length > Most ? (train, heldOut)
-            : throw new InputException($"'{corpus.Name}' is too short a haystack: give text of which more than {Most} bytes are held out, such as {Human.Bytes(Most * 12)}");
+            : throw new InputException($"{AtomicFile.Quote(corpus.Name)} is too short a haystack: give text of which more than {Most} bytes are held out, such as {Human.Bytes(Most * 12)}");
     });
 
     public override string Name => "needle";
