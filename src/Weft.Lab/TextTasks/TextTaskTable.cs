@@ -10,5 +10,8 @@ public static class TextTaskTable
         new Granularity(),
         new Ratio(),
         new Dna(),
+        new Massive(),
+        new RepeatedText(),
+        new LongDecode(),
     ];
 }
