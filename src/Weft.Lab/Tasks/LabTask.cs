@@ -61,4 +61,7 @@ public abstract class LabTask
     /// it; -1 where nothing is asked. It must follow from <paramref name="random"/> alone.
     /// </summary>
     public abstract void Make(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets);
+
+    /// <summary>Makes an example that is scored: as in training, but where examples contain text, of text that is held out.</summary>
+    public virtual void MakeHeldOut(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets) => Make(random, difficulty, tokens, targets);
 }

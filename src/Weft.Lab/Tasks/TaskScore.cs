@@ -39,7 +39,7 @@ public static class TaskScore
             rows = Math.Min(rows, examples - done);
             for (int row = 0; row < rows; row++)
             {
-                task.Make(random, difficulty, tokens.AsSpan(row * length, length), targets.AsSpan(row * length, length));
+                task.MakeHeldOut(random, difficulty, tokens.AsSpan(row * length, length), targets.AsSpan(row * length, length));
             }
 
             int count = 0; // of asked positions
