@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Weft.Models.Checkpoints;
@@ -8,6 +10,9 @@ namespace Weft.Lab;
 internal static class Kept
 {
     private const long MostBytes = 16L << 20; // a thousand times what is written
+
+    /// <summary>The file of what depends on a key, all of it as one text; the file holds the key too, for certainty.</summary>
+    public static string PathOf(string folder, string key) => Path.Combine(folder, $"{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..16]}.json");
 
     /// <summary>What a file keeps; null where there is none, or one that is not ours or of another version: what is kept next takes its place.</summary>
     public static T? Read<T>(string path, JsonTypeInfo<T> type) where T : class

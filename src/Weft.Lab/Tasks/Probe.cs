@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
 using Weft.Lab.Report;
 using Weft.Models;
 using Weft.Models.Checkpoints;
@@ -20,7 +19,6 @@ public sealed class Probe
     /// <summary>The folder of the finished trials, beside the report.</summary>
     public const string TrialsFolder = "weft-trials";
 
-    private const long LongestReport = 64L << 20;
     private static readonly double[] Factors = [0.16, 0.4, 1, 2.5]; // of the rate that suits a model's mixers on text
 
     private readonly LabTask task;
@@ -107,7 +105,7 @@ public sealed class Probe
         bool isSame = found?.Key == key && found.Seconds.Count == configs.Length;
         if (!isSame && !options.Force)
         {
-            RequireNoReport();
+            ReportFolder.RequireNoOther(options.Out, task.Name);
         }
 
         if (isSame)
@@ -128,42 +126,6 @@ public sealed class Probe
     private int Trials(double[] tried) => tried.Length + options.Seeds - 1;
 
     private double Total => plan.Seconds.Select((s, i) => s * Trials(rates[i])).Sum();
-
-    /// <summary>A report of something else is not written over.</summary>
-    private void RequireNoReport()
-    {
-        string path = Path.Combine(options.Out, "report.json");
-        string holds;
-        try
-        {
-            if (!File.Exists(path))
-            {
-                return;
-            }
-
-            holds = "a report of something else";
-            if (new FileInfo(path).Length <= LongestReport)
-            {
-                using JsonDocument json = JsonDocument.Parse(File.ReadAllBytes(path));
-                JsonElement root = json.RootElement;
-                holds = root.ValueKind != JsonValueKind.Object ? holds
-                    : root.TryGetProperty("corpus", out _) ? "the report of a comparison"
-                    : root.TryGetProperty("task", out JsonElement of) && of.ValueKind == JsonValueKind.Object && of.TryGetProperty("name", out JsonElement name) && name.ValueKind == JsonValueKind.String
-                        ? $"the report of another probe, of {(name.GetString() == task.Name ? $"{task.Name} with other models or settings" : AtomicFile.Quote(name.GetString()!))}"
-                    : holds;
-            }
-        }
-        catch (JsonException)
-        {
-            holds = "a report.json that is no report";
-        }
-        catch (Exception e) when (AtomicFile.IsFileProblem(e))
-        {
-            throw AtomicFile.Problem("read", path, e);
-        }
-
-        throw new InputException($"{AtomicFile.Quote(options.Out)} holds {holds}; give another folder with --out, or --force to write over it");
-    }
 
     /// <summary>The sweep of one model, and the other seeds at its best rate.</summary>
     private ProbedModel Try(int index)
@@ -197,7 +159,7 @@ public sealed class Probe
         double planned = plan.Seconds[index];
         var how = new TrialOptions(Budget.Parse(plan.Budget), rate, (ulong)seed);
         string key = $"{common}; model {Encoding.UTF8.GetString((configs[index] with { Name = "any" }).ToJson())}; {how}";
-        string path = Path.Combine(trials, $"{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..16]}.json");
+        string path = Kept.PathOf(trials, key);
         Trial? trial = Kept.Read(path, ProbeJson.Default.KeptTrial) is { } kept && kept.Key == key && !kept.Trial.Curve.Contains(null!) ? kept.Trial : null;
         if (trial is null)
         {
