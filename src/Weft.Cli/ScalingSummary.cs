@@ -46,12 +46,12 @@ internal static class ScalingSummary
 
         ShapeResult best = sound.MinBy(s => s.Run.BitsPerByte)!;
         ShapeResult fastest = sound.Where(s => s.Run.BitsPerByte <= (1 + shapes.Slack) * best.Run.BitsPerByte).MaxBy(s => s.Cost.DecodeTokensPerSecond)!;
-        Table table = Tables.New($"shape of {shapes.Model}", " width", " heads", " MLP", " MLP/attention", " bits/byte", " FLOPs/token", " decode tokens/s", " prefill tokens/s");
-        Row("least loss trained", best.Shape, best.Ratio, $"{best.Run.BitsPerByte:0.000}", best.Cost);
-        Row($"fastest within {shapes.Slack:0.#%}", fastest.Shape, fastest.Ratio, $"{fastest.Run.BitsPerByte:0.000}", fastest.Cost);
+        Table table = Tables.New($"{shapes.Model}", " width", " heads", " MLP", " MLP/att.", " bits/byte", " FLOPs/token", " decode/s", " prefill/s");
+        Row("best trained", best.Shape, best.Ratio, $"{best.Run.BitsPerByte:0.000}", best.Cost);
+        Row($"fastest, {shapes.Slack:0.#%} off", fastest.Shape, fastest.Ratio, $"{fastest.Run.BitsPerByte:0.000}", fastest.Cost);
         if (shapes.Proposal is { } p)
         {
-            Row("proposed", p.Shape, p.Ratio, $"{p.BitsPerByte.Value:0.000} expected", p.Cost);
+            Row("proposed", p.Shape, p.Ratio, $"{p.BitsPerByte.Value:0.000} (law)", p.Cost);
         }
 
         terminal.Console.Write(table);

@@ -20,7 +20,7 @@ function writeText() {
     ["Loss", `Bits per byte of the same ${bytes(report.evaluated_bytes)} of text that no run learned from.`],
     ["L(C)", "E + A C^−α by least squares on log loss, of the best size at each budget; with fewer than four budgets without E."],
     ["L(N, D)", "E + A / N^α + B / D^β of all runs, N parameters and D bytes read, by Huber’s loss on log loss (Hoffmann et al., arXiv 2203.15556, approach 3)."],
-    ["Confidence", "90 %, by 300 draws of losses around the law with the scatter that the runs have, each fitted anew. What the law’s form leaves out is not in it."],
+    ["Confidence", "90 %, by 200 draws of losses around the law with the scatter that the runs have, each fitted anew. What the law’s form leaves out is not in it."],
     ...shapes ? [["Conditional law", `L = (a₀ + a₁ log x + a₂ / x)(b₀ + b₁ log r + b₂ / r) L(N, D) with x the width over the root of the parameters without embeddings and r the MLPs’ parameters over the attention’s (arXiv 2510.18245, equation 3), fitted to shapes of ${shapes.model} at ${power(shapes.budget)} FLOPs. Fewer key and value heads are tried, not modelled.`]] : [],
     machineEntry(),
   ]);

@@ -76,7 +76,8 @@ internal sealed class LawFits
         return (new FittedLaw("L(N, D) = E + A / N^alpha + B / D^beta", law, runs.Length, scatter.Sigma, scatter.Freedom, parameters, []), scatter);
     }
 
-    private static (FittedLaw?, PowerLaw[]) OfCompute(IReadOnlyList<FrontierPoint> frontier, Scatter known, ulong seed)
+    /// <summary>L(C) of the best sizes, and its draws, with what is known of their scatter besides.</summary>
+    internal static (FittedLaw? Law, PowerLaw[] Draws) OfCompute(IReadOnlyList<FrontierPoint> frontier, Scatter known, ulong seed)
     {
         if (frontier.Count < 2)
         {

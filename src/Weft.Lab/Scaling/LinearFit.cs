@@ -75,7 +75,12 @@ internal static class LinearFit
         int k = a.GetLength(0);
         for (int i = 0; i < k; i++)
         {
-            int pivot = Enumerable.Range(i, k - i).MaxBy(r => Math.Abs(a[r, i]));
+            int pivot = i;
+            for (int r = i + 1; r < k; r++)
+            {
+                pivot = Math.Abs(a[r, i]) > Math.Abs(a[pivot, i]) ? r : pivot;
+            }
+
             for (int j = 0; j <= k; j++)
             {
                 (a[i, j], a[pivot, j]) = (a[pivot, j], a[i, j]);

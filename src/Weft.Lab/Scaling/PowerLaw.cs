@@ -14,7 +14,7 @@ public readonly record struct PowerTerm(double Scale, double Exponent);
 public sealed record PowerLaw(double Floor, IReadOnlyList<PowerTerm> Terms)
 {
     private const double LeastExponent = 0.01, MostExponent = 2, Finest = 1e-6, FinestNear = 1e-3; // of exponents, and the last step of their search, in logarithms
-    private const int GridPoints = 18, Reweightings = 40;
+    private const int GridPoints = 18, Reweightings = 15;
 
     /// <summary>The loss at x.</summary>
     public double At(params ReadOnlySpan<double> x)
@@ -52,6 +52,7 @@ public sealed record PowerLaw(double Floor, IReadOnlyList<PowerTerm> Terms)
             Try(start);
         }
 
+        step = near is null ? step : step / 4;
         double[][] ways = [.. Ways(x.Count).Where(way => way.Any(w => w != 0))];
         while (step > (near is null ? Finest : FinestNear))
         {
@@ -109,7 +110,12 @@ public sealed record PowerLaw(double Floor, IReadOnlyList<PowerTerm> Terms)
                 }
             }
 
-            double now = sums.All(s => s > 0) ? sums.Select((s, n) => Huber(Math.Log(s / losses[n]), delta)).Sum() : double.PositiveInfinity;
+            double now = 0;
+            for (int n = 0; n < sums.Length; n++)
+            {
+                now += sums[n] > 0 ? Huber(Math.Log(sums[n] / losses[n]), delta) : double.PositiveInfinity;
+            }
+
             if (!(now < cost))
             {
                 break;

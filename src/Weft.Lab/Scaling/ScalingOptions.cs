@@ -6,7 +6,7 @@ namespace Weft.Lab.ScalingLaws;
 public sealed record ScalingOptions
 {
     /// <summary>The training FLOPs that are spent unless named: about 15 minutes for two models on two cores, with the shapes.</summary>
-    public static IReadOnlyList<double> DefaultBudgets { get; } = [3e11, 1e12, 3e12, 1e13];
+    public static IReadOnlyList<double> DefaultBudgets { get; } = [3e11, 9e11, 2.7e12, 8e12];
 
     /// <summary>The families: words that <see cref="Models.Presets.Resolve"/> understands, each trained at several widths.</summary>
     public IReadOnlyList<string> Models { get; init; } = ["transformer", "mamba2"];

@@ -11,7 +11,7 @@ namespace Weft.Lab.ScalingLaws;
 internal readonly record struct Scatter(double Sigma, int Freedom)
 {
     /// <summary>Draws of a bootstrap.</summary>
-    public const int Draws = 300;
+    public const int Draws = 200;
 
     /// <summary>The part of the draws that an interval holds.</summary>
     public const double Confidence = 0.9;

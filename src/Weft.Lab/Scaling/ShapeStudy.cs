@@ -26,7 +26,7 @@ internal sealed class ShapeStudy(ScaledModel model, ModelConfig family, Device d
             return new ShapeReport(model.Name, budget, options.Slack, [], null, null, null); // all diverged
         }
 
-        ModelConfig own = family with { Width = best.Width };
+        ModelConfig own = SizeLadder.Scaled(family, best.Width);
         var plan = new ShapePlan(own, new LanguageModel(own, device, 1));
         var shapes = new List<ShapeResult>();
         foreach ((AttentionShape shape, string use) in plan.All())
@@ -109,7 +109,7 @@ internal sealed class ShapeStudy(ScaledModel model, ModelConfig family, Device d
 
         double OwnFlops()
         {
-            ModelConfig own = family with { Width = model.Frontier[^1].Width };
+            ModelConfig own = SizeLadder.Scaled(family, model.Frontier[^1].Width);
             return model.Surface is null ? shapes.Max(s => s.Cost.FlopsPerToken) : new LanguageModel(own, device, 1).Cost(1, Context).Flops;
         }
 

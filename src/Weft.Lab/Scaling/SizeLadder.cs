@@ -1,3 +1,4 @@
+using System.Globalization;
 using Weft.Models;
 using Weft.Tensors;
 using Weft.Training;
@@ -28,9 +29,17 @@ internal sealed class SizeLadder(ModelConfig family, Corpus corpus, Device devic
     private const int MostWidth = 4096;
     private const double Balance = 20;      // bytes a parameter around which sizes are chosen: where tiny models turned out best (docs/scaling.md)
 
-    // A width of whole heads, so that all sizes have the same proportions.
-    private readonly int grain = family.Blocks.Select(b => int.TryParse(b.Find("head-dim"), out int dim) ? dim : 0).Append(Grain).Max();
+    // Widths of whole heads, so that all sizes have the same proportions.
+    private readonly int grain = family.Blocks.Select(b => HeadDim(b) / 2).Append(Grain).Max();
     private readonly List<ModelSize> sizes = [];
+
+    /// <summary>A family at a width: where heads of the size that its pattern gives do not fill that, they are half as wide.</summary>
+    public static ModelConfig Scaled(ModelConfig family, int width) => family with
+    {
+        Width = width,
+        Blocks = new Pattern(family.Blocks.Select(b => HeadDim(b) is int dim && dim > 0 && width % dim != 0 && width % (dim / 2) == 0
+            ? new BlockSpec(b.Name, b.Options.Select(o => o.Name == "head-dim" ? new BlockOption(o.Name, (dim / 2).ToString(CultureInfo.InvariantCulture)) : o)) : b)),
+    };
 
     /// <summary>The size at a place; null past the largest.</summary>
     public ModelSize? At(int index)
@@ -80,12 +89,15 @@ internal sealed class SizeLadder(ModelConfig family, Corpus corpus, Device devic
     /// <summary>Whether there is a size at a place, and a budget pays its training.</summary>
     public bool IsPaid(int index, double budget) => index >= 0 && At(index) is { } size && budget >= LeastSteps * size.FlopsPerStep;
 
+    // 0 where the pattern leaves it open, or gives the number of heads.
+    private static int HeadDim(BlockSpec block) => block.Find("heads") is null && int.TryParse(block.Find("head-dim"), out int dim) && dim >= Grain ? dim : 0;
+
     private ModelSize? Next()
     {
         InputException? last = null;
         for (int width = sizes.Count == 0 ? grain : sizes[^1].Config.Width + grain; width <= MostWidth; width += grain)
         {
-            ModelConfig config = family with { Width = width };
+            ModelConfig config = Scaled(family, width);
             try
             {
                 var model = new LanguageModel(config, device, 1);
