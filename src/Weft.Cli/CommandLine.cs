@@ -51,6 +51,7 @@ internal static class CommandLine
             new CompareCommand(terminal),
             new ProbeCommand(terminal),
             new ScalingCommand(terminal),
+            new ClaimsCommand(terminal),
             new TrainCommand(terminal),
             new GenerateCommand(terminal),
             new InspectCommand(terminal),

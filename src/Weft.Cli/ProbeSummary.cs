@@ -1,6 +1,7 @@
 using Spectre.Console;
 using Weft.Lab.Report;
 using Weft.Lab.Tasks;
+using Weft.Lab.TextTasks;
 using Weft.Training;
 
 namespace Weft.Cli;
@@ -9,6 +10,7 @@ namespace Weft.Cli;
 internal static class ProbeSummary
 {
     private const int MostFindings = 4;
+    private const int MostPoints = 5;
     private const int MostDifficulties = 3; // more do not fit 120 columns
 
     public static void Write(ProbeReport report, Terminal terminal, string htmlPath)
@@ -26,7 +28,27 @@ internal static class ProbeSummary
                 .. shown.Select(d => Right(model, d))]));
         }
         terminal.Console.Write(table);
-        foreach (string finding in report.Findings.Take(MostFindings))
+        End(report.Findings, terminal, htmlPath);
+    }
+
+    /// <summary>The same of a probe on a text.</summary>
+    public static void Write(TextReport report, Terminal terminal, string htmlPath)
+    {
+        Quantity main = report.Task.Quantities[0];
+        double[] axis = [.. report.Models.SelectMany(m => m.Axis(main.Name)).Distinct().Order()];
+        double[] shown = axis.Length <= MostPoints ? axis : [.. axis.Take(2), .. axis.TakeLast(MostPoints - 2)];
+        Table table = Tables.New([main.Title, .. shown.Select(x => " " + report.Point(main, x))]);
+        foreach (TextModel model in report.Models)
+        {
+            table.AddRow(Tables.Cells([model.Name, .. shown.Select(x => model.At(main.Name, x) is { Count: > 0 } all ? main.Told(all.Average()) : "")]));
+        }
+        terminal.Console.Write(table);
+        End(report.Findings, terminal, htmlPath);
+    }
+
+    private static void End(IReadOnlyList<string> findings, Terminal terminal, string htmlPath)
+    {
+        foreach (string finding in findings.Take(MostFindings))
         {
             terminal.Console.Write(new Padder(new Text("- " + finding), new Padding(1, 0, 0, 0)));
         }

@@ -8,6 +8,8 @@ internal sealed class Terminal
 {
     private const int PlainWidth = 120; // of tables that go to a file or a pipe
 
+    private IReadOnlyList<string>? outermost;
+
     /// <summary>Talks to the given writers; the output is taken for no terminal, unless an <paramref name="console"/> says otherwise.</summary>
     public Terminal(TextWriter output, TextWriter error, Stream? input = null, IAnsiConsole? console = null)
     {
@@ -33,6 +35,9 @@ internal sealed class Terminal
         console.Profile.Width = PlainWidth;
         return console;
     }
+
+    /// <summary>The same terminal for a command that another one runs: what goes on after an interruption is that other one.</summary>
+    public Terminal Within(IReadOnlyList<string> args) => new(Out, Error, Input, Console) { Cancel = Cancel, Program = Program, Args = args, outermost = outermost ?? Args };
 
     /// <summary>The process's own streams.</summary>
     public static Terminal OfProcess(IReadOnlyList<string> args, CancellationToken cancel)
@@ -81,7 +86,7 @@ internal sealed class Terminal
     public IReadOnlyList<string> Args { get; init; } = [];
 
     /// <summary>The command line that does the same again, ready for a shell.</summary>
-    public string Again => ShellText.Join([Program, .. Args]);
+    public string Again => ShellText.Join([Program, .. outermost ?? Args]);
 
     /// <summary>The same with the program called weft, wherever it is.</summary>
     public string Command => ShellText.Join(["weft", .. Args]);

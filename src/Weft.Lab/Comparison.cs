@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.InteropServices;
 using Weft.Lab.Report;
 using Weft.Models;
 using Weft.Models.Checkpoints;
@@ -83,7 +82,7 @@ public sealed class Comparison
             Budget = new BudgetInfo(options.Budget?.ToString() ?? $"default, {Human.Flops(plan.Flops)} FLOPs", flops, double.IsNaN(plan.Flops) ? "bytes" : "flops"),
             Context = options.Context,
             Seeds = options.Seeds,
-            Machine = new MachineInfo(Machine.Processor, Environment.ProcessorCount, device.Threads, device.InstructionSet, RuntimeInformation.OSDescription, RuntimeInformation.FrameworkDescription),
+            Machine = MachineInfo.Of(device),
             Command = options.Command,
             Models = results,
             Baselines = baselines,

@@ -46,6 +46,19 @@ internal sealed record PlannedModel(long Steps, double FlopsPerStep, double Seco
 [JsonSerializable(typeof(ComparisonPlan))]
 internal sealed partial class PlanJson : JsonSerializerContext;
 
+/// <summary>What a training step costs: counted FLOPs, measured seconds, bytes of text.</summary>
+internal readonly record struct StepCost(double Flops, double Seconds, double Bytes)
+{
+    /// <summary>The steps that a budget pays.</summary>
+    public double Steps(Budget budget) => budget.Amount / budget.Kind switch
+    {
+        BudgetKind.Steps => 1,
+        BudgetKind.Data => Bytes,
+        BudgetKind.Flops => Flops,
+        _ => Seconds,
+    };
+}
+
 /// <summary>Turns a budget into steps.</summary>
 internal static class Planner
 {
@@ -63,7 +76,7 @@ internal static class Planner
     public static (double Flops, PlannedModel[] Models, string? Note) Plan(
         IReadOnlyList<ModelConfig> configs, Corpus corpus, Device device, Budget? asked, TrainingOptions options, CancellationToken cancel)
     {
-        (double Flops, double Seconds, long Bytes)[] steps = [.. configs.Select(config => MeasureStep(config, corpus, device, options, cancel))];
+        StepCost[] steps = [.. configs.Select(config => MeasureStep(config, corpus, device, options, MeasuredSeconds, cancel))];
         Budget budget = asked ?? new Budget(BudgetKind.Flops, DefaultFlops);
         if (budget.Kind is BudgetKind.Data or BudgetKind.Steps)
         {
@@ -84,19 +97,20 @@ internal static class Planner
 
         return (flops, [.. configs.Zip(steps, (c, s) => Row(c, s, flops / s.Flops))], note);
 
-        PlannedModel Row(ModelConfig config, (double Flops, double Seconds, long Bytes) step, double count) => count >= 1
+        PlannedModel Row(ModelConfig config, StepCost step, double count) => count >= 1
             ? new PlannedModel((long)count, step.Flops, step.Seconds, BlockTable.DefaultRate(config), null)
             : throw new InputException($"--budget {budget} does not pay one step of '{config.Name}', which takes {Human.Flops(step.Flops)} FLOPs, "
-                + $"{step.Bytes} bytes and {Human.Duration(step.Seconds)} here; give more, or a smaller --context");
+                + $"{step.Bytes:0} bytes and {Human.Duration(step.Seconds)} here; give more, or a smaller --context");
     }
 
-    private static (double Flops, double Seconds, long Bytes) MeasureStep(ModelConfig config, Corpus corpus, Device device, TrainingOptions options, CancellationToken cancel)
+    /// <summary>What a step of a model costs, measured over about so many <paramref name="seconds"/>, four steps at least.</summary>
+    public static StepCost MeasureStep(ModelConfig config, TokenSource source, Device device, TrainingOptions options, double seconds, CancellationToken cancel)
     {
         var model = new LanguageModel(config, device, 1);
-        using var trainer = new Trainer(model, corpus, options with { Budget = new Budget(BudgetKind.Steps, MostSteps), Rate = 1e-5 });
+        using var trainer = new Trainer(model, source, options with { Budget = new Budget(BudgetKind.Steps, MostSteps), Rate = 1e-5 });
         var times = new List<double>();
         long start = Stopwatch.GetTimestamp();
-        while (times.Count < 4 || (Stopwatch.GetElapsedTime(start).TotalSeconds < MeasuredSeconds && times.Count < MostSteps))
+        while (times.Count < 4 || (Stopwatch.GetElapsedTime(start).TotalSeconds < seconds && times.Count < MostSteps))
         {
             cancel.ThrowIfCancellationRequested();
             long before = Stopwatch.GetTimestamp();
@@ -106,6 +120,6 @@ internal static class Planner
 
         // The first steps run code that is still being compiled: the last third tells the speed.
         double[] settled = [.. times.Skip(times.Count * 2 / 3).Order()];
-        return ((double)trainer.Flops / trainer.Steps, settled[settled.Length / 2], trainer.TokensPerStep);
+        return new StepCost((double)trainer.Flops / trainer.Steps, settled[settled.Length / 2], (double)trainer.Bytes / trainer.Steps);
     }
 }

@@ -11,7 +11,7 @@ internal static class Kept
 {
     private const long MostBytes = 16L << 20; // a thousand times what is written
 
-    /// <summary>The file of what depends on a key, all of it as one text; the file holds the key too, for certainty.</summary>
+    /// <summary>The file in a folder that keeps what <paramref name="key"/>, everything that it depends on as one text, names.</summary>
     public static string PathOf(string folder, string key) => Path.Combine(folder, $"{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..16]}.json");
 
     /// <summary>What a file keeps; null where there is none, or one that is not ours or of another version: what is kept next takes its place.</summary>

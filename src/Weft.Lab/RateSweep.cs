@@ -11,6 +11,18 @@ public static class RateSweep
     private const double Part = 0.25; // of the budget, for each rate
     private static readonly double[] Factors = [0.25, 0.5, 1, 2, 4];
 
+    /// <summary>Rates by these <paramref name="factors"/> around the one that suits a model's mixers on text, in three digits.</summary>
+    internal static double[] Around(ModelConfig config, IReadOnlyList<double> factors)
+    {
+        return [.. factors.Select(f => ThreeDigits(f * BlockTable.DefaultRate(config)))];
+
+        static double ThreeDigits(double rate)
+        {
+            double unit = Math.Pow(10, Math.Floor(Math.Log10(rate)) - 2);
+            return Math.Round(Math.Round(rate / unit) * unit, 9);
+        }
+    }
+
     /// <summary>Tries rates around that of <paramref name="options"/>, each with a quarter of their budget, and returns the best with all tried.</summary>
     /// <param name="begin">Makes the model as it is before training, for each rate.</param>
     /// <param name="source">What it learns from, and is judged on.</param>

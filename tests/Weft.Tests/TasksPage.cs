@@ -1,10 +1,11 @@
 using System.Text;
 using Weft.Lab.Tasks;
+using Weft.Lab.TextTasks;
 
 namespace Weft.Tests;
 
 /// <summary>
-/// The table of docs/tasks.md: a row a task.
+/// The tables of docs/tasks.md: a row a task.
 /// </summary>
 public class TasksPage
 {
@@ -17,6 +18,21 @@ public class TasksPage
         foreach (LabTask task in TaskTable.All)
         {
             text.Append($"| `{task.Name}` | {task.Line} | {task.Axis} | {Listed(task.TrainOn)} | {Listed(task.ScoreOn)} | {string.Join(", ", task.Models.Select(m => $"`{m}`"))}; width {task.Width} | {task.Source.Replace("|", "\\|", StringComparison.Ordinal)} |\n");
+        }
+
+        return text.ToString();
+    }
+
+    [Fact]
+    public void TextTasksAreWhatTheCodeHas() => WrittenTable.Check("tasks.md", "text tasks", TextTable());
+
+    private static string TextTable()
+    {
+        var text = new StringBuilder("| task | what it asks | varied | measured | models | source |\n|---|---|---|---|---|---|\n");
+        foreach (TextTask task in TextTaskTable.All)
+        {
+            string axis = task.Ticks.Count > 0 ? $"{task.Axis}: {string.Join(", ", task.Ticks.OrderBy(t => t.Key).Select(t => t.Value))}" : task.Axis;
+            text.Append($"| `{task.Name}` | {task.Line} | {axis} | {string.Join("; ", task.Quantities.Select(q => q.Title))} | {string.Join(", ", task.Models.Select(m => $"`{m}`"))}; width {task.Width} | {task.Source.Replace("|", "\\|", StringComparison.Ordinal)} |\n");
         }
 
         return text.ToString();

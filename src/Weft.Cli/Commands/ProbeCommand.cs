@@ -3,6 +3,7 @@ using System.Globalization;
 using Spectre.Console;
 using Weft.Cli.Progress;
 using Weft.Lab.Tasks;
+using Weft.Lab.TextTasks;
 using Weft.Models;
 using Weft.Models.Checkpoints;
 using Weft.Tensors;
@@ -16,6 +17,7 @@ internal sealed class ProbeCommand : WeftCommand
     private const int MostRates = 32;
 
     private readonly Argument<string?> task = new("TASK") { Description = "the task; a list of all unless given", Arity = ArgumentArity.ZeroOrOne };
+    private readonly Argument<string[]> files = new("FILE") { Arity = ArgumentArity.ZeroOrMore, Description = "the text, for tasks that learn from one (default: one that is built in)" };
     private readonly Option<IReadOnlyList<string>?> models = Settings.Parsed<IReadOnlyList<string>?>("--models", "A,B,C", "presets, patterns or .json files (default: the task's)", ModelList.Split);
     private readonly Option<Budget?> budget = Settings.Budget("training of each trial at most: 1000steps, 1e12flop or 60s (default: fits 15 minutes in all)");
     private readonly Option<int?> seeds = Settings.Whole("--seeds", "N", $"trials of each model at its best rate (default {new ProbeOptions().Seeds})", 1, 100);
@@ -29,10 +31,12 @@ internal sealed class ProbeCommand : WeftCommand
     public ProbeCommand(Terminal terminal) : base(terminal, "probe", "train several models on a task that tells architectures apart, and report what each can do",
         new Example("weft probe mqar", "which architectures recall what they read? in 15 minutes"),
         new Example("weft probe", "the tasks there are"),
+        new Example("weft probe filler notes.txt", "a task that learns from a text: what do empty tokens cost?"),
         new Example("weft probe mqar --models attention*2,mamba2*2,\"mamba2 attention\"", "other models: presets and patterns, at one width"),
         new Example("weft probe mqar --budget 5000steps --seeds 3 --rates 0.001,0.003 --out mqar-long", "longer, two rates, three seeds, into a folder"))
     {
         Add(task);
+        Add(files);
         foreach (Option option in (ReadOnlySpan<Option>)[this.models, budget, seeds, rates, width, output, threads, precision, force])
         {
             Add(option);
@@ -41,7 +45,7 @@ internal sealed class ProbeCommand : WeftCommand
 
     public override IReadOnlyList<string> Notes =>
     [
-        "Each model is trained at every rate; at the best, from the other seeds too. Learning ends where the task is solved.",
+        "Each model is trained at every rate; at the best, from the other seeds too. Learning ends where a generated task is solved.",
         "Ctrl-C saves the finished trials; the same command goes on with the next.",
     ];
 
@@ -52,17 +56,28 @@ internal sealed class ProbeCommand : WeftCommand
             return List();
         }
 
-        LabTask task = TaskTable.All.FirstOrDefault(t => t.Name == name.Trim())
-            ?? throw new InputException($"unknown task {AtomicFile.Quote(name)}; {NearestNames.Hint(name, TaskTable.All.Select(t => t.Name))}; weft probe lists them");
+        string[] texts = CorpusFiles.Of(given, files);
+        LabTask? task = TaskTable.All.FirstOrDefault(t => t.Name == name.Trim());
+        TextTask? textTask = TextTaskTable.All.FirstOrDefault(t => t.Name == name.Trim());
+        if (task is null && textTask is null)
+        {
+            throw new InputException($"unknown task {AtomicFile.Quote(name)}; {NearestNames.Hint(name, [.. TaskTable.All.Select(t => t.Name), .. TextTaskTable.All.Select(t => t.Name)])}; weft probe lists them");
+        }
+
+        if (task is not null && texts.Length > 0)
+        {
+            throw new InputException($"{task.Name} makes its own examples and learns from no file; {AtomicFile.Quote(texts[0])} is one word too many");
+        }
+
         ProbeOptions defaults = new();
         ProbeOptions options = new()
         {
-            Models = given.GetValue(this.models) ?? task.Models,
+            Models = given.GetValue(this.models) ?? task?.Models ?? textTask!.Models,
             Budget = given.GetValue(budget),
             Seeds = given.GetValue(seeds) ?? defaults.Seeds,
             Rates = given.GetValue(rates),
             Width = given.GetValue(width),
-            Out = given.GetValue(output) ?? $"probe-{task.Name}",
+            Out = given.GetValue(output) ?? $"probe-{name.Trim()}",
             Force = given.GetValue(force),
             Threads = given.GetValue(threads) ?? defaults.Threads,
             Precision = given.GetValue(precision),
@@ -75,28 +90,64 @@ internal sealed class ProbeCommand : WeftCommand
         }
 
         OpenDevice(1, options.Precision).Dispose(); // for what it has to say: the probe opens its own
-        Terminal.Out.WriteLine($"{task.Name}: {task.Line}; trained on {Listed(task.TrainOn)} {task.Axis}, scored on {Listed(task.ScoreOn)}");
-        ProbeReport report;
         try
         {
-            using ProgressView view = ProgressView.StartProbe(Terminal, names);
-            report = Probe.Run(task, options, view.Report, Terminal.Cancel);
+            if (task is not null)
+            {
+                Generated(task, options, names);
+            }
+            else
+            {
+                OnText(textTask!, texts, options, names);
+            }
         }
         catch (OperationCanceledException)
         {
-            return Resumption.Tell(Terminal, "the finished trials are saved, the one under way begins again");
+            return Resumption.Tell(Terminal, "what is finished is saved, what was under way begins again");
         }
 
-        ProbeSummary.Write(report, Terminal, Path.GetFullPath(Path.Combine(options.Out, "report.html")));
         return 0;
     }
 
+    private void Generated(LabTask task, ProbeOptions options, IReadOnlyList<string> names)
+    {
+        Terminal.Out.WriteLine($"{task.Name}: {task.Line}; trained on {Listed(task.TrainOn)} {task.Axis}, scored on {Listed(task.ScoreOn)}");
+        ProbeReport report;
+        using (ProgressView view = ProgressView.StartProbe(Terminal, names, isOnText: false))
+        {
+            report = Probe.Run(task, options, view.Report, Terminal.Cancel);
+        }
+
+        ProbeSummary.Write(report, Terminal, ReportPath(options));
+    }
+
+    private void OnText(TextTask task, string[] files, ProbeOptions options, IReadOnlyList<string> names)
+    {
+        using Corpus text = files.Length > 0 ? task.Open(files) : task.DefaultText() ?? throw new InputException($"{task.Name} needs a text to learn from: weft probe {task.Name} FILE");
+        Terminal.Out.WriteLine($"{task.Name}: {task.Line}");
+        Terminal.Out.WriteLine($"{text.Name}: {Human.Bytes(text.Length)}, {Human.Bytes(text.HeldOutLength)} of it held out{(task.About(text) is { } about ? $". {about}" : "")}");
+        TextReport report;
+        using (ProgressView view = ProgressView.StartProbe(Terminal, names, isOnText: true))
+        {
+            report = TextProbe.Run(task, text, options, view.Report, Terminal.Cancel);
+        }
+
+        ProbeSummary.Write(report, Terminal, ReportPath(options));
+    }
+
+    private static string ReportPath(ProbeOptions options) => Path.GetFullPath(Path.Combine(options.Out, "report.html"));
+
     private int List()
     {
-        Table table = Tables.New("task", "what it asks", "harder with more");
+        Table table = Tables.New("task", "what it asks", "varied");
         foreach (LabTask task in TaskTable.All)
         {
             table.AddRow(Tables.Cells(task.Name, task.Line, task.Axis));
+        }
+
+        foreach (TextTask task in TextTaskTable.All)
+        {
+            table.AddRow(Tables.Cells(task.Name, $"on a text: {task.Line}", task.Axis));
         }
 
         Terminal.Console.Write(table);

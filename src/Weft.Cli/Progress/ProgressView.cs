@@ -22,7 +22,7 @@ internal sealed record ProgressRow(
 internal abstract class ProgressView : IDisposable
 {
     private static readonly string[] TrainingColumns = ["bits/byte", "tokens/s", "step"];
-    private static readonly string[] ProbeColumns = ["exact", "rate", "trial"];
+    private static readonly string[] ProbeColumns = ["exact", "rate", "trial"], TextColumns = ["bits/byte", "rate", "training"];
 
     private int seeds = 1;
 
@@ -37,9 +37,9 @@ internal abstract class ProgressView : IDisposable
         return view;
     }
 
-    /// <summary>The same of a probe.</summary>
-    public static ProgressView StartProbe(Terminal terminal, IReadOnlyList<string> names) =>
-        Start(terminal, names, ProbeColumns, "stopping; finished trials are saved (a second Ctrl-C quits at once)");
+    /// <summary>The same of a probe, of generated examples or on a text.</summary>
+    public static ProgressView StartProbe(Terminal terminal, IReadOnlyList<string> names, bool isOnText) =>
+        Start(terminal, names, isOnText ? TextColumns : ProbeColumns, "stopping; finished trials are saved (a second Ctrl-C quits at once)");
 
     /// <summary>Takes note of how far a model is.</summary>
     public void Report(ComparisonProgress progress) => Report(new ProgressRow(progress.Model, progress.Name, PhaseOf(progress, seeds),
@@ -57,13 +57,13 @@ internal abstract class ProgressView : IDisposable
     /// <summary>Takes note of how far a model of a probe is.</summary>
     public void Report(ProbeProgress progress) => Report(new ProgressRow(progress.Model, progress.Name, PhaseOf(progress),
         [
-            double.IsFinite(progress.Exact) ? $"{progress.Exact:0.0%}" : "",
+            double.IsFinite(progress.Exact) ? $"{progress.Exact:0.0%}" : double.IsFinite(progress.BitsPerByte) ? $"{progress.BitsPerByte:0.000}" : "",
             progress.Rate > 0 ? $"{progress.Rate:0.#####}" : "",
             progress.Rate > 0 ? $"{progress.Part:0%}" : "",
         ],
         [
             progress.Rate > 0 ? $"rate {progress.Rate:0.#####} {progress.Part,4:0%}" : "",
-            double.IsFinite(progress.Exact) ? $"{progress.Exact:0.0%} exact" : "",
+            double.IsFinite(progress.Exact) ? $"{progress.Exact:0.0%} exact" : double.IsFinite(progress.BitsPerByte) ? $"{progress.BitsPerByte:0.000} bits/byte" : "",
         ], progress.Fraction, progress.Remaining, progress.Note));
 
     /// <summary>Takes note of a model's row.</summary>

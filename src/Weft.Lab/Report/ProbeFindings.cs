@@ -30,7 +30,7 @@ public static class ProbeFindings
         State(report, findings);
         Standing(report, findings);
         Diverging(report, findings);
-        Rates(report, findings);
+        findings.AddRange(RateFindings.Of([.. report.Models.Select(m => new RateFindings.Swept(m.Name, m.Rate, [.. m.Sweep.Select(t => t.Rate)]))]));
         Certainty(report, findings);
         return findings;
     }
@@ -138,24 +138,6 @@ public static class ProbeFindings
                     ? $"Diverged: {m.Name} has no result, its training diverged; a lower learning rate (it was {m.Rate:G3}) is the first thing to try."
                     : $"Diverged: {lost} of {m.Trials.Count} seeds of {m.Name} diverged; its accuracies leave them out.");
         }
-    }
-
-    private static void Rates(ProbeReport report, List<string> findings)
-    {
-        ProbedModel[] swept = [.. report.Models.Where(m => m.Sweep.Count > 1)];
-        List<string> said = [];
-        if (swept.Where(m => m.Rate == m.Sweep.Max(t => t.Rate)).ToArray() is { Length: > 0 } high)
-            said.Add($"{Sentence.List(high.Select(Told))} {(high.Length > 1 ? "are" : "is")} best at the highest rate tried, so a higher one may be better still.");
-        if (swept.Where(m => m.Rate == m.Sweep.Min(t => t.Rate)).ToArray() is { Length: > 0 } low)
-            said.Add($"{Sentence.List(low.Select(Told))} {(low.Length > 1 ? "are" : "is")} best at the lowest rate tried, so a lower one may be better still.");
-        if (said.Count == 0 && swept.Length > 0)
-            said.Add($"{(swept.Length == 1 ? $"The best rate of {swept[0].Name} lies" : "The best rates lie")} between others tried.");
-        if (report.Models.Where(m => m.Sweep.Count <= 1).Select(m => m.Name).ToArray() is { Length: > 0 } single)
-            said.Add($"{Sentence.List(single)} {(single.Length > 1 ? "were" : "was")} trained at one rate only; another may do better.");
-        if (said.Count > 0)
-            findings.Add($"Learning rates: {string.Join(" ", said)}");
-
-        static string Told(ProbedModel m) => $"{m.Name} ({m.Rate:G3})";
     }
 
     private static void Certainty(ProbeReport report, List<string> findings)

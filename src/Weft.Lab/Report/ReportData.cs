@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Weft.Models.Checkpoints;
@@ -88,7 +89,15 @@ public sealed record BudgetInfo(string Text, double Flops, string Matched = "flo
 /// <param name="Isa">The vector instructions used.</param>
 /// <param name="Os">The operating system.</param>
 /// <param name="Runtime">The .NET runtime.</param>
-public sealed record MachineInfo(string Cpu, int Cores, int Threads, string Isa, string Os, string Runtime);
+public sealed record MachineInfo(string Cpu, int Cores, int Threads, string Isa, string Os, string Runtime)
+{
+    /// <summary>This machine, as a device uses it.</summary>
+    public static MachineInfo Of(Device device)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        return new(Machine.Processor, Environment.ProcessorCount, device.Threads, device.InstructionSet, RuntimeInformation.OSDescription, RuntimeInformation.FrameworkDescription);
+    }
+}
 
 /// <summary>What was measured on one model.</summary>
 public sealed record ModelResult

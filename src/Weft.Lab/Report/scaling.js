@@ -1,7 +1,7 @@
 "use strict";
 // The page of a scaling study: what is said, tabled and drawn on it. How that is done stands in charts.js.
 
-const { shapes } = report;
+const layouts = report.shapes; // charts.js draws with "shapes" of its own
 const chosen = name => document.querySelector(`input[name="${name}"]:checked`)?.value;
 const interval = (e, format = bits) => finite(e.low) && finite(e.high) ? `${format(e.low)} to ${format(e.high)}` : "";
 const flopsAxis = { name: "training FLOPs", base: 10, label: power, title: v => `${power(v)} FLOPs` };
@@ -21,7 +21,7 @@ function writeText() {
     ["L(C)", "E + A C^−α by least squares on log loss, of the best size at each budget; with fewer than four budgets without E."],
     ["L(N, D)", "E + A / N^α + B / D^β of all runs, N parameters and D bytes read, by Huber’s loss on log loss (Hoffmann et al., arXiv 2203.15556, approach 3)."],
     ["Confidence", "90 %, by 200 draws of losses around the law with the scatter that the runs have, each fitted anew. What the law’s form leaves out is not in it."],
-    ...shapes ? [["Conditional law", `L = (a₀ + a₁ log x + a₂ / x)(b₀ + b₁ log r + b₂ / r) L(N, D) with x the width over the root of the parameters without embeddings and r the MLPs’ parameters over the attention’s (arXiv 2510.18245, equation 3), fitted to shapes of ${shapes.model} at ${power(shapes.budget)} FLOPs. Fewer key and value heads are tried, not modelled.`]] : [],
+    ...layouts ? [["Conditional law", `L = (a₀ + a₁ log x + a₂ / x)(b₀ + b₁ log r + b₂ / r) L(N, D) with x the width over the root of the parameters without embeddings and r the MLPs’ parameters over the attention’s (arXiv 2510.18245, equation 3), fitted to shapes of ${layouts.model} at ${power(layouts.budget)} FLOPs. Fewer key and value heads are tried, not modelled.`]] : [],
     machineEntry(),
   ]);
   writeFooter("");
@@ -49,9 +49,9 @@ function writeTables() {
   byId("tables").append(scrolling(table("Fitted laws", ["Model", "Law", "", "Value", "90 % interval", "Determined", "Scatter"], laws), "Fitted laws"));
   if (report.ratios.length)
     byId("tables").append(scrolling(table("Fitted loss at equal FLOPs", ["Model", "Over", "FLOPs", "Ratio", "90 % interval"], report.ratios.map(r => [r.model, r.to, power(r.flops), bits(r.ratio.value), interval(r.ratio)])), "Ratios of losses"));
-  if (shapes)
-    byId("tables").append(scrolling(table(`Shapes of ${shapes.model} at ${power(shapes.budget)} FLOPs`, ["Width", "Heads", "Keys", "MLP", "MLP / attention", "Use", "Bits per byte", "Predicted", "FLOPs a token", "Decode, tokens/s", "Prefill, tokens/s"],
-      shapes.shapes.map(s => [whole(s.shape.width), `${s.shape.heads} of ${s.shape.head_dim}`, whole(s.shape.key_heads), whole(s.shape.hidden), figure(s.ratio), s.use, bits(s.run.bits_per_byte), bits(s.predicted), power(s.cost.flops_per_token), rate(s.cost.decode_tokens_per_second), rate(s.cost.prefill_tokens_per_second)])), "Shapes"));
+  if (layouts)
+    byId("tables").append(scrolling(table(`Shapes of ${layouts.model} at ${power(layouts.budget)} FLOPs`, ["Width", "Heads", "Keys", "MLP", "MLP / attention", "Use", "Bits per byte", "Predicted", "FLOPs a token", "Decode, tokens/s", "Prefill, tokens/s"],
+      layouts.shapes.map(s => [whole(s.shape.width), `${s.shape.heads} of ${s.shape.head_dim}`, whole(s.shape.key_heads), whole(s.shape.hidden), figure(s.ratio), s.use, bits(s.run.bits_per_byte), bits(s.predicted), power(s.cost.flops_per_token), rate(s.cost.decode_tokens_per_second), rate(s.cost.prefill_tokens_per_second)])), "Shapes"));
   const row = (m, r, what) => [m.name, what, power(r.budget), whole(r.width), whole(r.parameters), rate(r.bytes), figure(r.rate), String(r.seed), bits(r.bits_per_byte), seconds(r.seconds)];
   const runs = models.flatMap(m => [...m.sweep.map(r => row(m, r, "rate")), ...m.runs.map(r => row(m, r, "size"))]);
   byId("tables").append(make("details", [make("summary", `All ${count(runs.length, "run")}`), scrolling(table("", ["Model", "For", "FLOPs", "Width", "Parameters", "Bytes read", "Rate", "Seed", "Bits per byte", "Time"], runs), "Runs")]));
@@ -78,7 +78,7 @@ function sizeLines(m) {
   });
 }
 
-const trained = shapes ? shapes.shapes.filter(s => finite(s.run.bits_per_byte)) : [];
+const trained = layouts ? layouts.shapes.filter(s => finite(s.run.bits_per_byte)) : [];
 const uses = ["held out", "fit", "grouped"], useNames = { "held out": "held out", fit: "fitted to", grouped: "fewer key and value heads" };
 const shapeText = s => `width ${s.shape.width}, ${s.shape.heads}/${s.shape.key_heads} heads, MLP ${s.shape.hidden}`;
 const byUse = point => uses.flatMap((use, model) => {
@@ -88,7 +88,7 @@ const byUse = point => uses.flatMap((use, model) => {
 
 function tradeoffLines(by) {
   const at = s => by === "flops_per_token" ? s.cost.flops_per_token : s.cost[by], faster = by === "flops_per_token" ? (a, b) => at(a) - at(b) : (a, b) => at(b) - at(a);
-  const best = Math.min(...trained.map(s => s.run.bits_per_byte)), near = trained.filter(s => s.run.bits_per_byte <= (1 + shapes.slack) * best).sort(faster)[0];
+  const best = Math.min(...trained.map(s => s.run.bits_per_byte)), near = trained.filter(s => s.run.bits_per_byte <= (1 + layouts.slack) * best).sort(faster)[0];
   const lines = byUse(s => [at(s), s.run.bits_per_byte]);
   return lines.length && near ? [...lines, { model: uses.indexOf(near.use), name: "", kind: "ring", points: [[at(near), near.run.bits_per_byte]] }] : lines;
 }
@@ -115,7 +115,7 @@ const charts = {
   },
   tradeoff: {
     spec: () => {
-      const by = chosen("speed"), lines = shapes ? tradeoffLines(by) : [];
+      const by = chosen("speed"), lines = layouts ? tradeoffLines(by) : [];
       return { lines, item: true, x: { name: speedNames[by], label: rate, title: v => `${rate(v)} ${speedNames[by]}`, range: spanned(lines.flatMap(l => l.points.map(p => p[0]))) }, y: lossAxis };
     },
     says: () => `Loss of ${trained.length} shapes against speed.`,
@@ -128,7 +128,7 @@ byId("family").append(...models.map((m, i) => {
   return make("label", [input, m.name]);
 }));
 byId("family").hidden = models.length < 2;
-byId("tradeoff-note").textContent = shapes ? `At ${whole(shapes.shapes[0]?.cost.context)} tokens of context.` : "";
+byId("tradeoff-note").textContent = layouts ? `At ${whole(layouts.shapes[0]?.cost.context)} tokens of context.` : "";
 byId("compute-note").textContent = models.some(m => m.compute && !m.compute.freedom) ? "A law of as many numbers as points has no band." : "";
 writeText();
 writeModels();

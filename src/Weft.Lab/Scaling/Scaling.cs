@@ -134,7 +134,7 @@ public sealed class Scaling
         bool isSame = Kept.Read(path, ScalingJson.Default.StudyKey)?.Key == key;
         if (!isSame && !options.Force)
         {
-            ReportFolder.RequireNoOther(options.Out);
+            ReportFolder.RequireNoOther(options.Out, null);
         }
 
         Kept.Write(path, new StudyKey(key), ScalingJson.Default.StudyKey);

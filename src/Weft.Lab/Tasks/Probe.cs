@@ -39,7 +39,7 @@ public sealed class Probe
     {
         (this.task, this.options, send, this.device, this.cancel) = (task, options, progress, device, cancel);
         configs = [.. (options.Models ?? task.Models).Select(word => Presets.Resolve(word, options.Width ?? task.Width, BlockTable.Names) with { Vocabulary = task.Vocabulary, Context = task.TrainOn.Max(task.Length) })];
-        rates = [.. configs.Select(config => (double[])[.. options.Rates ?? (task.Rates.Count > 0 ? task.Rates : [.. Factors.Select(f => ThreeDigits(f * BlockTable.DefaultRate(config)))])])];
+        rates = [.. configs.Select(config => (double[])[.. options.Rates ?? (task.Rates.Count > 0 ? task.Rates : RateSweep.Around(config, Factors))])];
         if (configs.Length == 0 || options.Seeds < 1 || rates.Any(r => r.Length == 0))
         {
             throw new InputException("a probe needs a model, a learning rate and a seed, at least");
@@ -80,7 +80,7 @@ public sealed class Probe
             Task = new ProbedTask(task.Name, task.Line, task.Source, task.Axis, task.TrainOn, task.Main),
             Budget = plan.Budget,
             Seeds = options.Seeds,
-            Machine = new MachineInfo(Machine.Processor, Environment.ProcessorCount, device.Threads, device.InstructionSet, RuntimeInformation.OSDescription, RuntimeInformation.FrameworkDescription),
+            Machine = MachineInfo.Of(device),
             Command = options.Command + (options.Budget is null ? $" --budget {plan.Budget}" : ""),
             Models = models,
         };
@@ -193,12 +193,6 @@ public sealed class Probe
         (trial.HasDiverged, trial.SamplesToSolve is null ? 1 - Exact(trial) : 0, trial.SamplesToSolve ?? long.MaxValue, trial.Last is { Loss: var loss } && !double.IsNaN(loss) ? loss : double.PositiveInfinity);
 
     private static double Exact(Trial trial) => trial.HasDiverged ? 0 : trial.Last?.Exact ?? 0;
-
-    private static double ThreeDigits(double rate)
-    {
-        double unit = Math.Pow(10, Math.Floor(Math.Log10(rate)) - 2);
-        return Math.Round(Math.Round(rate / unit) * unit, 9);
-    }
 
     /// <summary>A text that is another wherever the task is: its numbers, and an example of each difficulty.</summary>
     private static string Examples(LabTask task)

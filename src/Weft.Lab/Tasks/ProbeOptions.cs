@@ -67,4 +67,8 @@ public enum ProbePhase
 /// <param name="Remaining">The estimated time to the end of the whole probe; null before it is known.</param>
 /// <param name="Note">A line worth keeping on screen; null for none.</param>
 public sealed record ProbeProgress(
-    int Model, string Name, ProbePhase Phase, int Trial, int Trials, double Rate, double Fraction, double Part, double Exact, TimeSpan? Remaining, string? Note = null);
+    int Model, string Name, ProbePhase Phase, int Trial, int Trials, double Rate, double Fraction, double Part, double Exact, TimeSpan? Remaining, string? Note = null)
+{
+    /// <summary>Of a probe on a text: the loss in bits a byte, smoothed, or held out at a training's end; NaN before there is one.</summary>
+    public double BitsPerByte { get; init; } = double.NaN;
+}

@@ -101,6 +101,7 @@ public sealed record TextPoint(string Quantity, double X, double Value);
     Converters = [typeof(FiniteOrNullConverter)])]
 [JsonSerializable(typeof(TextReport))]
 [JsonSerializable(typeof(KeptTraining))]
+[JsonSerializable(typeof(TextPlan))]
 internal sealed partial class TextJson : JsonSerializerContext;
 
 /// <summary>A finished training on the disk.</summary>

@@ -64,7 +64,7 @@ public class ProgressViewTests
         StringWriter lines = new(), table = new();
         foreach (Terminal terminal in (Terminal[])[new(lines, TextWriter.Null), new(table, TextWriter.Null, console: Screen(table, 80))])
         {
-            using ProgressView view = ProgressView.StartProbe(terminal, Names);
+            using ProgressView view = ProgressView.StartProbe(terminal, Names, isOnText: false);
             view.Report(new ProbeProgress(0, Names[0], ProbePhase.Preparing, 0, 0, 0, 0, 0, double.NaN, null, "9 trials"));
             view.Report(new ProbeProgress(0, Names[0], ProbePhase.Sweeping, 2, 4, 0.0045, 0.25, 0.4, 0.125, TimeSpan.FromSeconds(83)));
             view.Report(new ProbeProgress(1, Names[1], ProbePhase.Repeating, 2, 3, 0.0045, 0.25, 0, double.NaN, TimeSpan.FromSeconds(83)));

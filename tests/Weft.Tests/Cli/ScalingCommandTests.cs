@@ -9,7 +9,7 @@ public class ScalingCommandTests
     {
         using TemporaryFolder folder = new();
         string text = folder.Write("text.txt", [.. Enumerable.Range(0, 20_000).Select(i => (byte)('a' + (i * i % 11)))]);
-        string[] command = ["scaling", text, "--models", "attention[head-dim=8] swiglu", "--budgets", "2e8flop,5e8", "--sizes", "1", "--context", "16", "--no-shapes", "--threads", "1", "--out", folder["out"]];
+        string[] command = ["scaling", text, "--models", "attention[head-dim=8] swiglu", "--budgets", "1e9flop,2e9", "--sizes", "1", "--context", "16", "--no-shapes", "--threads", "1", "--out", folder["out"]];
         using CancellationTokenSource cancelled = new();
         cancelled.Cancel();
         CommandResult stopped = WeftProgram.Run(null, cancelled.Token, command);

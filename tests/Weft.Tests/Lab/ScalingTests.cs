@@ -16,7 +16,7 @@ public class ScalingTests
     private static ScalingOptions Options(string folder) => new()
     {
         Models = ["attention[head-dim=8] swiglu", "mingru swiglu"],
-        Budgets = [1.2e8, 3e8],
+        Budgets = [1e9, 3e9],
         Sizes = 2,
         Context = 16,
         Shapes = false,
@@ -47,7 +47,7 @@ public class ScalingTests
         {
             Assert.InRange(m.Sweep.Count, 4, 6);
             Assert.Contains(m.Sweep, r => r.Rate == m.Rate);
-            Assert.Equal([1.2e8, 3e8], m.Frontier.Select(p => p.Budget));
+            Assert.Equal([1e9, 3e9], m.Frontier.Select(p => p.Budget));
             Assert.All(m.Runs, r =>
             {
                 Assert.InRange(r.Flops, 0.9 * r.Budget, r.Budget); // whole steps
@@ -98,16 +98,16 @@ public class ScalingTests
     public void ShapesAreTrainedAtEqualParametersAndOneIsProposed()
     {
         using TemporaryFolder folder = new();
-        ScalingOptions options = Options(folder["a"]) with { Models = ["mingru swiglu", "attention[head-dim=32, window=64] swiglu"], Budgets = [1.5e9], Sizes = 1, Shapes = true };
+        ScalingOptions options = Options(folder["a"]) with { Models = ["mingru swiglu", "attention[head-dim=64, window=64] swiglu"], Budgets = [2.5e9], Sizes = 1, Shapes = true };
         ScalingReport report = Run(options);
         ShapeReport shapes = report.Shapes!;
-        Assert.Equal("attention[head-dim=32, window=64] swiglu", shapes.Model);
+        Assert.Equal("attention[head-dim=64, window=64] swiglu", shapes.Model);
         long own = report.Models[1].Frontier[0].Parameters;
         Assert.True(shapes.Shapes.Count > 6);
         Assert.All(shapes.Shapes, s =>
         {
             Assert.InRange(s.Run.Parameters, own / 2, own * 2); // small widths round coarsely
-            Assert.Equal(1.5e9, s.Run.Budget);
+            Assert.Equal(2.5e9, s.Run.Budget);
             Assert.True(s.Cost.FlopsPerToken > 0 && s.Cost.DecodeTokensPerSecond > 0 && s.Cost.PrefillTokensPerSecond > 0);
             Assert.Contains("window=64", s.Pattern);
         });
@@ -164,7 +164,7 @@ public class ScalingTests
     public void ReportsOfSomethingElseAreWrittenOverOnlyWhenTold()
     {
         using TemporaryFolder folder = new();
-        ScalingOptions options = Options(folder.Path) with { Models = ["mingru"], Budgets = [5e7], Sizes = 1 };
+        ScalingOptions options = Options(folder.Path) with { Models = ["mingru"], Budgets = [1e9], Sizes = 1 };
         folder.Write("report.json", "{ \"task\": { \"name\": \"mqar\" } }"u8);
         Assert.Contains("of another probe, of 'mqar'; give another folder with --out, or --force", Assert.Throws<InputException>(() => Run(options)).Message);
         Run(options with { Force = true });

@@ -1,0 +1,58 @@
+using System.Text;
+using Weft.Models.Checkpoints;
+using Weft.Tensors;
+
+namespace Weft.Lab.Claims;
+
+/// <summary>The page of claims: a table of what is claimed, what was published, what was measured here, and how it fared.</summary>
+public static class ClaimPage
+{
+    /// <summary>The table in Markdown; claims whose reports are not below <paramref name="root"/> are listed as not run.</summary>
+    /// <exception cref="InputException">A report cannot be read.</exception>
+    public static string Table(string root)
+    {
+        var text = new StringBuilder("| claim | source | published | measured here | verdict |\n|---|---|---|---|---|\n");
+        foreach (Claim claim in ClaimTable.All)
+        {
+            ClaimFinding? found = claim.Find(root);
+            text.Append($"| **{claim.Name}**: {Cell(claim.Statement)} | {Cell(claim.Source)} | {Cell(claim.Published)} | {(found is null ? "not run" : Cell(found.Measured))} | {(found is null ? "" : $"**{Word(found.Verdict)}**")} |\n");
+        }
+
+        text.Append("\n| claim | commands |\n|---|---|\n");
+        foreach (Claim claim in ClaimTable.All)
+        {
+            text.Append($"| {claim.Name} | {string.Join("<br>", claim.Commands.Select(c => $"`weft {Cell(c)}`"))} |\n");
+        }
+
+        return text.ToString();
+    }
+
+    /// <summary>Writes the whole page; the file is whole or not there.</summary>
+    /// <exception cref="InputException">A report cannot be read, or the page not written.</exception>
+    public static void Write(string root, string path)
+    {
+        Kept.MakeFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        AtomicFile.WriteAllText(path, $"""
+            # Claims, re-tested
+
+            What papers say of state-space models, attention and their hybrids, re-tested at a size that two cores can run: models of under a million
+            parameters, minutes of training. A claim that holds at a size of its own may not show at this one; then the verdict is that this is too
+            small to tell. Figures are means over seeds, with the lowest and the highest in brackets. `weft claims` makes the page, `weft claims NAME`
+            re-tests one claim, and each command below can be run by itself.
+
+            <!-- claims -->
+            {Table(root)}<!-- /claims -->
+
+            """.ReplaceLineEndings("\n"));
+    }
+
+    /// <summary>A verdict in words.</summary>
+    public static string Word(Verdict verdict) => verdict switch
+    {
+        Verdict.Held => "held",
+        Verdict.DidNotHold => "did not hold",
+        _ => "too small to tell",
+    };
+
+    private static string Cell(string text) => text.Replace("|", "\\|", StringComparison.Ordinal);
+}

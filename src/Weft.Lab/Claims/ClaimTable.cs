@@ -1,0 +1,25 @@
+namespace Weft.Lab.Claims;
+
+/// <summary>The claims of <c>weft claims</c>: a row each.</summary>
+public static class ClaimTable
+{
+    /// <summary>All claims, in the order in which they are run.</summary>
+    public static IReadOnlyList<Claim> All { get; } =
+    [
+        new("copying", "A small Transformer copies strings twice as long as it was trained on, after less than a tenth of the samples that a recurrent model of its size needs.",
+            "Jelassi et al., “Repeat After Me”, arXiv 2402.01032", "100 times fewer samples at 300 letters; recurrent models hardly go past the trained length",
+            ["probe copy --models \"(attention[heads=8, positions=hard-alibi] swiglu)*2\" --budget 1500steps --seeds 2", "probe copy --models \"(mamba2[state=64] swiglu[hidden=96])*2\" --budget 15000steps --rates 0.003,0.006 --seeds 1"], Judges.Copying),
+        new("recall", "Recall rises with a recurrent model's state; attention solves it, and so does a hybrid of one attention layer to three others.",
+            "Arora et al., “Zoology”, arXiv 2312.04927, and “Based”, arXiv 2402.18668", "Mamba with 16 states mostly under 50 % of 64 pairs; a 70M attention model recalls better than a 1.4B gated convolution",
+            ["probe mqar"], Judges.Recall),
+        new("parity", "Recurrences whose transitions have only positive eigenvalues (Mamba-2, delta rules with beta in (0, 1)) do not follow parity past the trained length; sLSTM, Mamba-3 and Gated DeltaNet with beta in (0, 2) do.",
+            "Grazzi et al., arXiv 2411.12537; Mamba-3, arXiv 2603.15569", "Mamba-2 0.9 %, Mamba-3 100 %, Gated DeltaNet with negative eigenvalues 100 % (scaled accuracy at 40 to 256 bits)",
+            ["probe parity"], Judges.Parity),
+        new("bytes", "On bytes of text a state-space model beats attention to a window at equal FLOPs, and is at least level with attention to everything at equal data.",
+            "Gu, “On the Tradeoffs of SSMs and Transformers” (2025); H-Net, arXiv 2507.07955", "bits per byte on 8192-byte sequences: window 0.859, global attention 0.845 at 2.3 times the FLOPs, Mamba 0.845",
+            ["compare --models window,mamba2 --context 512 --budget 8e12flop --sweep --seeds 2", "compare --models transformer,mamba2 --context 512 --budget 2.5MB --sweep --seeds 2"], Judges.Bytes),
+        new("filler", "Filler costs a model that compresses no state and no quality; a cache of every token pays for each.",
+            "Gu, “On the Tradeoffs of SSMs and Transformers” (2025)", "a thought experiment, no figures",
+            ["probe filler --budget 400KB --seeds 2"], Judges.Filler),
+    ];
+}

@@ -1,0 +1,134 @@
+using Weft.Lab.Report;
+using Weft.Lab.Tasks;
+using Weft.Lab.TextTasks;
+
+namespace Weft.Lab.Claims;
+
+/// <summary>
+/// What the reports of claims show. Each judge states the figures that a claim is about and applies a fixed rule to them; where the figures
+/// that a rule compares cannot be told apart, or nothing was learned, it says that this is too small to tell.
+/// </summary>
+internal static class Judges
+{
+    private const double Solved = 0.99, Learned = 0.5, Followed = 0.9;
+
+    /// <summary>
+    /// Copying: report 0 has the Transformers, report 1 a recurrent model of as many parameters that may learn from more than ten times as many
+    /// samples. At twice the trained length 99 % of the strings, from every seed, after fewer than a tenth of the recurrent model's samples.
+    /// </summary>
+    public static ClaimFinding Copying(ClaimReports reports)
+    {
+        ProbeReport attention = reports.Probe(0);
+        ProbedModel recurrent = reports.Probe(1).Models[0];
+        int twice = 2 * attention.Task.TrainOn.Max(), main = attention.Task.Main;
+        ProbedModel best = attention.Models.Where(m => m.Exact(twice).Count > 0).MaxBy(m => m.Exact(twice).Min())!;
+        double needed = best.Trials.Max(t => t.Samples), others = recurrent.SamplesToSolve() ?? recurrent.MostSamples();
+        string said = string.Join("; ", attention.Models.Select(m => $"{m.Name} ({Count(m.Parameters)} parameters): {Spread(m.Exact(twice), Share)} of strings of {twice} letters right, after {Spread([.. m.Trials.Select(t => (double)t.Samples)], Count)} samples"))
+            + $"; {recurrent.Name} ({Count(recurrent.Parameters)} parameters): " + (recurrent.SamplesToSolve() is { } solved ? $"{Count(solved)} samples to 99 % at {main} letters" : $"{Spread(recurrent.Exact(main), Share)} at {main} letters after {Count(others)} samples, not solved")
+            + $", {Spread(recurrent.Exact(twice), Share)} at {twice}";
+        return new(said, best.Exact(twice).Average() < Learned ? Verdict.TooSmallToTell
+            : best.Exact(twice).Min() >= Solved && best.Parameters <= 2_000_000 && others >= 10 * needed && (recurrent.Exact(twice) is { Count: 0 } || recurrent.Exact(twice).Max() < Solved) ? Verdict.Held : Verdict.DidNotHold);
+    }
+
+    /// <summary>A fixed state and longer strings: accuracy falls with length for each state, and where it tells them apart it rises with state bytes.</summary>
+    public static ClaimFinding CopyingState(ClaimReports reports)
+    {
+        ProbeReport report = reports.Probe();
+        IReadOnlyList<int> lengths = report.Difficulties();
+        ProbedModel[] models = [.. report.Models.Where(m => m.Exact(lengths[0]).Count > 0).OrderBy(m => m.State[0])];
+        string said = string.Join("; ", models.Select(m => $"{Sentence.Bytes(m.State[0])}: " + string.Join(", ", lengths.Select(d => $"{Spread(m.Exact(d), Share)} at {d} letters"))));
+        bool falls = models.All(m => m.Exact(lengths[0]).Average() - m.Exact(lengths[^1]).Average() > 0 || m.Exact(lengths[0]).Average() == 0);
+        return new(said, models.Length < 2 || models[^1].Exact(lengths[0]).Average() < Learned ? Verdict.TooSmallToTell : !falls ? Verdict.DidNotHold : Rises(report, models));
+    }
+
+    /// <summary>MQAR: attention and the hybrid solve it, and recurrent models do better the more state they have.</summary>
+    public static ClaimFinding Recall(ClaimReports reports)
+    {
+        ProbeReport report = reports.Probe();
+        ProbedModel[] recurrent = [.. report.Models.Where(m => m.State.Distinct().Count() == 1 && m.Exact(report.Task.Main).Count > 0).OrderBy(m => m.State[0])];
+        ProbedModel[] attentive = [.. report.Models.Where(m => m.State.Distinct().Count() > 1)];
+        int hardest = report.Task.TrainOn.Max();
+        string said = string.Join("; ", report.Models.Select(m => $"{m.Name} ({Sentence.Bytes(m.State[^1])} at {report.Difficulties()[^1]} pairs): " + string.Join(", ", report.Difficulties().Select(d => $"{Spread(m.Exact(d), Share)} at {d} pairs"))));
+        bool isSolved = attentive.Length > 0 && attentive.All(m => m.Exact(hardest) is { Count: > 0 } e && e.Average() >= 0.95);
+        Verdict rises = Rises(report, recurrent);
+        return new(said, attentive.Any(m => m.Exact(hardest) is { Count: > 0 } e && e.Average() < Learned) ? Verdict.TooSmallToTell : isSolved ? rises : Verdict.DidNotHold);
+    }
+
+    /// <summary>Parity past the trained length: the last models listed follow it, the ones before do not.</summary>
+    public static ClaimFinding Parity(ClaimReports reports)
+    {
+        ProbeReport report = reports.Probe();
+        int longest = report.Difficulties()[^1], trained = report.Task.TrainOn.Max();
+        string said = string.Join("; ", report.Models.Select(m => $"{m.Name}: {Spread(m.Exact(trained), Share)} at {trained} bits, {Spread(m.Exact(longest), Share)} at {longest}"));
+        ProbedModel[] able = [.. report.Models.Where(IsAble)], unable = [.. report.Models.Where(m => !IsAble(m))];
+        return new(said, unable.Any(m => m.Exact(longest) is { Count: > 0 } e && e.Max() > Learned) || able.Any(m => m.Exact(longest).DefaultIfEmpty().Max() < Learned) ? Verdict.DidNotHold
+            : able.All(m => m.Exact(longest).Average() >= Followed) ? Verdict.Held : Verdict.TooSmallToTell);
+
+        // Whose transitions have negative or complex eigenvalues, or are no linear map.
+        static bool IsAble(ProbedModel m) => m.Pattern.Contains("negative-eigenvalues", StringComparison.Ordinal) || m.Pattern.Contains("mamba3", StringComparison.Ordinal) || m.Pattern.Contains("slstm", StringComparison.Ordinal);
+    }
+
+    /// <summary>Report 0 at equal FLOPs: the recurrent model beats attention to a window. Report 1 at equal bytes: it is at least level with attention to all.</summary>
+    public static ClaimFinding Bytes(ClaimReports reports)
+    {
+        (ModelResult window, ModelResult recurrent) = Pair(reports.Comparison(0));
+        (ModelResult global, ModelResult level) = Pair(reports.Comparison(1));
+        string said = $"equal FLOPs ({Sci(reports.Comparison(0).Budget.Flops)}): {Told(recurrent)} against {Told(window)}; equal bytes ({Sentence.Bytes(level.BytesSeen)}): {Told(level)} against {Told(global)}, which spent {Sci(global.TrainFlops)} FLOPs to {Sci(level.TrainFlops)}";
+        return new(said, TextFindings.IsTied(recurrent.BitsPerByteSeeds, window.BitsPerByteSeeds) ? Verdict.TooSmallToTell
+            : recurrent.BitsPerByte < window.BitsPerByte && (level.BitsPerByte <= global.BitsPerByte || TextFindings.IsTied(level.BitsPerByteSeeds, global.BitsPerByteSeeds)) ? Verdict.Held : Verdict.DidNotHold);
+
+        static (ModelResult Attention, ModelResult Recurrent) Pair(ComparisonReport report) =>
+            (report.Models.First(m => m.Pattern.Contains("attention", StringComparison.Ordinal)), report.Models.First(m => !m.Pattern.Contains("attention", StringComparison.Ordinal)));
+        static string Told(ModelResult m) => $"{m.Name} {Spread(m.BitsPerByteSeeds, Bits)}";
+    }
+
+    // Accuracy rises with state at the difficulty that tells models of fixed state apart best: the most beats the least beyond the spread, and no step goes down beyond it.
+    private static Verdict Rises(ProbeReport report, ProbedModel[] byState)
+    {
+        if (byState.Length < 2)
+        {
+            return Verdict.TooSmallToTell;
+        }
+
+        int at = report.Difficulties().MaxBy(d => byState[^1].Exact(d).DefaultIfEmpty().Average() - byState[0].Exact(d).DefaultIfEmpty().Average());
+        IReadOnlyList<double> least = byState[0].Exact(at), most = byState[^1].Exact(at);
+        bool isApart = least.Count > 0 && most.Count > 0 && most.Min() > least.Max() && most.Average() - least.Average() > ProbeFindings.SingleSeedDoubt;
+        bool isFalling = byState.Zip(byState.Skip(1)).Any(p => p.First.Exact(at).DefaultIfEmpty().Min() > p.Second.Exact(at).DefaultIfEmpty().Max() + ProbeFindings.SingleSeedDoubt && p.First.State[0] < p.Second.State[0]);
+        return isApart ? isFalling ? Verdict.DidNotHold : Verdict.Held : isFalling ? Verdict.DidNotHold : Verdict.TooSmallToTell;
+    }
+
+    /// <summary>Bits lost to filler hardly at all, state that does not grow, for recurrent models; a cache that grows k-fold.</summary>
+    public static ClaimFinding Filler(ClaimReports reports)
+    {
+        TextReport report = reports.Text();
+        TextModel ssm = report.Models.First(m => m.Name == "mamba2"), attention = report.Models.First(m => m.Name == "transformer");
+        IReadOnlyList<double> axis = ssm.Axis("bits_per_byte");
+        (double from, double to) = (axis[0], axis[^1]);
+        string said = string.Join("; ", report.Models.Select(m => $"{m.Name} {Spread(m.At("bits_per_byte", from), Bits)} bits at k = {from}, {Spread(m.At("bits_per_byte", to), Bits)} at k = {to}, state {Times(m, "state_bytes")}, FLOPs {Times(m, "flops_per_byte")}, decoding {Times(m, "bytes_per_second")}"));
+        double Loss(TextModel m) => m.Mean("bits_per_byte", to) - m.Mean("bits_per_byte", from);
+        bool isFlat = ssm.Mean("state_bytes", to) == ssm.Mean("state_bytes", from), grows = attention.Mean("state_bytes", to) > 0.9 * to / from * attention.Mean("state_bytes", from);
+        double spread = Width(ssm.At("bits_per_byte", from)) + Width(ssm.At("bits_per_byte", to));
+        return new(said, !isFlat || !grows ? Verdict.DidNotHold : Loss(ssm) <= Math.Max(0.02 * ssm.Mean("bits_per_byte", from), spread) ? Verdict.Held : Loss(ssm) < Loss(attention) ? Verdict.TooSmallToTell : Verdict.DidNotHold);
+
+        string Times(TextModel m, string quantity)
+        {
+            double ratio = m.Mean(quantity, to) / m.Mean(quantity, from);
+            return ratio >= 1 ? $"x {Sentence.Ratio(ratio)}" : $"/ {Sentence.Ratio(1 / ratio)}";
+        }
+    }
+
+    private static string Bits(double x) => $"{x:0.000}";
+
+    private static string Count(double n) => n >= 1e6 ? $"{n / 1e6:0.##}M" : n >= 1e3 ? $"{n / 1e3:0.#}k" : $"{n:0}";
+
+    private static string Sci(double x) => x.ToString("0.##e0", System.Globalization.CultureInfo.InvariantCulture);
+
+    private static string Share(double x) => $"{100 * x:0.#} %";
+
+    /// <summary>The mean, and the lowest and highest in brackets where there are several that differ.</summary>
+    private static string Spread(IReadOnlyList<double> values, Func<double, string> told) => values.Count == 0 ? "diverged"
+        : values.Count == 1 || told(values.Min()) == told(values.Max()) ? told(values.Average())
+        : $"{told(values.Average())} ({told(values.Min())} to {told(values.Max())})";
+
+    private static double Width(IReadOnlyList<double> values) => values.Count == 0 ? 0 : values.Max() - values.Min();
+}
