@@ -17,6 +17,7 @@ internal sealed class ShapePlan
     private const int LeastHeads = 4;       // of the family as it stands, so that their number can vary
     private static readonly double[] Widths = [0.5, 0.75, 1, 1.5]; // of the family's own
     private static readonly double[] Ratios = [0.5, 1, 2, 4];
+    private static readonly int[] HeadDims = [64, 32, 16], Groups = [2, 4];
 
     // The ratio that is held out at each width: every width and every ratio once, and no corner, so that nothing is extrapolated.
     private static readonly int[] HeldOut = [2, 0, 3, 1];
@@ -39,7 +40,7 @@ internal sealed class ShapePlan
 
         inBlocks = inAttention + inMlps;
         double columns = inAttention / attentions / (4.0 * family.Width);
-        headDim = new[] { 64, 32, 16 }.FirstOrDefault(d => columns >= LeastHeads * d, 8);
+        headDim = HeadDims.FirstOrDefault(d => columns >= LeastHeads * d, 8);
     }
 
     /// <summary>Whether a model has both attention and MLPs.</summary>
@@ -61,7 +62,7 @@ internal sealed class ShapePlan
         }
 
         int heads = Usual(1).Heads;
-        foreach (int group in new[] { 2, 4 }.Where(g => g <= heads))
+        foreach (int group in Groups.Where(g => g <= heads))
         {
             shapes.Add((Usual(group), "grouped"));
         }
@@ -89,7 +90,7 @@ internal sealed class ShapePlan
 
     /// <summary>FLOPs of a generated token after <paramref name="context"/> others: of blocks and head, but for other mixers.</summary>
     public double FlopsPerToken(AttentionShape shape, int context) => 2.0 * ((shape.Width * (double)family.Vocabulary) + (shape.Heads * PerHead(shape.Width, shape.Group))
-        + ((double)matrices * shape.Width * shape.Hidden) + (2.0 * attentions * shape.Heads * headDim * context));
+        + ((double)matrices * shape.Width * shape.Hidden) + (2.0 * family.Blocks.Where(b => b.Name == "attention").Sum(b => Seen(b, context)) * shape.Heads * headDim));
 
     /// <summary>The family in a shape.</summary>
     public ModelConfig Config(AttentionShape shape) => family with
@@ -101,6 +102,9 @@ internal sealed class ShapePlan
 
     private static BlockSpec With(BlockSpec block, params (string Name, int Value)[] options) => new(block.Name,
         [.. block.Options.Where(o => options.All(n => n.Name != o.Name)), .. options.Select(o => new BlockOption(o.Name, o.Value.ToString(CultureInfo.InvariantCulture)))]);
+
+    // The tokens that a query of a block looks at.
+    private static int Seen(BlockSpec block, int context) => int.TryParse(block.Find("window"), out int window) && window > 0 ? Math.Min(window, context) : context;
 
     // Queries and output of a head, and its part of keys and values, in all layers.
     private double PerHead(int width, int group) => attentions * (double)width * headDim * (2 + (2.0 / group));

@@ -164,7 +164,7 @@ public class ScalingTests
     public void ReportsOfSomethingElseAreWrittenOverOnlyWhenTold()
     {
         using TemporaryFolder folder = new();
-        ScalingOptions options = Options(folder.Path) with { Models = ["mingru"], Budgets = [1e9], Sizes = 1 };
+        ScalingOptions options = Options(folder.Path) with { Models = ["attention[head-dim=8] swiglu"], Budgets = [1e9], Sizes = 1 };
         folder.Write("report.json", "{ \"task\": { \"name\": \"mqar\" } }"u8);
         Assert.Contains("of another probe, of 'mqar'; give another folder with --out, or --force", Assert.Throws<InputException>(() => Run(options)).Message);
         Run(options with { Force = true });
