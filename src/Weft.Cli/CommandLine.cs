@@ -50,6 +50,7 @@ internal static class CommandLine
         {
             new CompareCommand(terminal),
             new ProbeCommand(terminal),
+            new ScalingCommand(terminal),
             new ClaimsCommand(terminal),
             new TrainCommand(terminal),
             new GenerateCommand(terminal),

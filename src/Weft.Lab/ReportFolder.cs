@@ -45,6 +45,7 @@ internal static class ReportFolder
 
     private static string? Of(JsonElement root, string? mine) =>
         root.ValueKind != JsonValueKind.Object ? null
+        : root.TryGetProperty("budgets", out _) ? "the report of another scaling study, of other models or settings"
         : root.TryGetProperty("corpus", out _) ? "the report of a comparison"
         : root.TryGetProperty("task", out JsonElement of) && of.ValueKind == JsonValueKind.Object && of.TryGetProperty("name", out JsonElement name) && name.ValueKind == JsonValueKind.String
             ? $"the report of another probe, of {(name.GetString() == mine ? $"{mine} with other models or settings" : AtomicFile.Quote(name.GetString()!))}"

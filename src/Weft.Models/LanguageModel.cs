@@ -116,6 +116,12 @@ public sealed class LanguageModel : Module
     public Tensor Forward(Tokens tokens, SequenceState state) => Logits(Run(tokens, state));
 
     /// <summary>
+    /// The next-token logits [1,N,V] after those of <paramref name="tokens"/> [B,T] that are at <paramref name="places"/> [1,N], where b T + t is that of
+    /// token t of sequence b, and <paramref name="state"/> advanced past all tokens.
+    /// </summary>
+    public Tensor Forward(Tokens tokens, Tokens places, SequenceState state) => Logits(Ops.TakeRows(Run(tokens, state), places));
+
+    /// <summary>
     /// The next-token logits [B,1,V] after the last of <paramref name="tokens"/> [B,T] alone, and <paramref name="state"/> advanced past them:
     /// prefill (many tokens) and decoding (one).
     /// </summary>
@@ -129,9 +135,15 @@ public sealed class LanguageModel : Module
     /// The cross-entropy in nats [B,T] of <paramref name="targets"/> [B,T], what follows each of <paramref name="tokens"/> [B,T], and
     /// <paramref name="state"/> advanced past the tokens: training and evaluation. 0 where a target is negative.
     /// </summary>
-    public Tensor Loss(Tokens tokens, Tokens targets, SequenceState state)
+    public Tensor Loss(Tokens tokens, Tokens targets, SequenceState state) => Loss(tokens, targets, state, null);
+
+    /// <summary>
+    /// The same with the residual stream [B,T,D] handed out on its way: as embedded (0), then after each block (1, 2 ...). What
+    /// <paramref name="between"/> returns flows on in its place: to look at activations, and to change them.
+    /// </summary>
+    public Tensor Loss(Tokens tokens, Tokens targets, SequenceState state, Func<int, Tensor, Tensor>? between)
     {
-        Tensor x = Run(tokens, state);
+        Tensor x = Run(tokens, state, between);
         return Config.LogitCap == 0 ? Ops.HeadLoss(Normed(x), head, targets) : Ops.CrossEntropy(Logits(x), targets);
     }
 
@@ -146,17 +158,22 @@ public sealed class LanguageModel : Module
 
     private static Tensor Scaled(Tensor x, float scale) => scale == 1 ? x : Ops.Affine(x, scale);
 
-    private Tensor Run(Tokens tokens, SequenceState state)
+    private Tensor Run(Tokens tokens, SequenceState state, Func<int, Tensor, Tensor>? between = null)
     {
         if (tokens.Batch != state.Batch || !ReferenceEquals(state.Model, this))
         {
             throw new ArgumentException($"a state of {state.Batch} sequences{(ReferenceEquals(state.Model, this) ? "" : " of another model")} for a batch of {tokens.Batch}", nameof(state));
         }
 
-        var flow = new Flow(Embed(tokens, state.Position));
+        Tensor embedded = Embed(tokens, state.Position);
+        var flow = new Flow(between is null ? embedded : between(0, embedded));
         for (int i = 0; i < blocks.Length; i++)
         {
             blocks[i].Forward(ref flow, state.Layers[i]);
+            if (between is not null)
+            {
+                flow.Stream = between(i + 1, flow.Stream);
+            }
         }
 
         state.Position += tokens.Time;

@@ -60,6 +60,11 @@ public sealed class Tape : IDisposable
         }
 
         Tokens result = EmptyTokens(batch, time);
+        foreach (int value in values)
+        {
+            result.Given -= value < 0 ? 1 : 0;
+        }
+
         Device.Upload(values, result);
         return result;
     }

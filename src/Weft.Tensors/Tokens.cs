@@ -17,9 +17,12 @@ public sealed class Tokens
     /// <summary>All tokens: <see cref="Batch"/> x <see cref="Time"/>.</summary>
     public int Count => Batch * Time;
 
+    /// <summary>How many are not negative, counted when they were set; all of those that a kernel writes.</summary>
+    public int Given { get; internal set; }
+
     internal nint Address { get; private set; }
 
     internal unsafe int* Pointer => (int*)Address;
 
-    internal void Bind(Tape tape, int batch, int time, nint address) => (Tape, Batch, Time, Address) = (tape, batch, time, address);
+    internal void Bind(Tape tape, int batch, int time, nint address) => (Tape, Batch, Time, Given, Address) = (tape, batch, time, batch * time, address);
 }

@@ -1,4 +1,5 @@
 using Weft.Models;
+using Weft.Models.Checkpoints;
 using Weft.Tensors;
 
 namespace Weft.Training;
@@ -70,7 +71,12 @@ public static class Evaluation
                 bytes += source.BytesOf(offset + at + 1, count);
                 source.Read(offset + at, window.AsSpan(0, count + 1));
                 window.AsSpan(0, count).CopyTo(inputs.AsSpan(row * time));
-                window.AsSpan(1, count).CopyTo(targets.AsSpan(row * time));
+                Span<int> asked = targets.AsSpan(row * time, count);
+                window.AsSpan(1, count).CopyTo(asked);
+                if (source.Masked >= 0)
+                {
+                    bytes -= Mask(source, offset + at + 1, asked);
+                }
             }
 
             state.Clear();
@@ -82,7 +88,24 @@ public static class Evaluation
             }
         }
 
-        return new Score(nats / Math.Log(2) / bytes, bytes);
+        return bytes > 0 ? new Score(nats / Math.Log(2) / bytes, bytes)
+            : throw new InputException($"{AtomicFile.Quote(source.Name)} has nothing to score there: all of it is masked");
+    }
+
+    // Asks for no token that is masked; returns the bytes that these stand for.
+    private static long Mask(TokenSource source, long offset, Span<int> asked)
+    {
+        long bytes = 0;
+        for (int i = 0; i < asked.Length; i++)
+        {
+            if (asked[i] == source.Masked)
+            {
+                asked[i] = -1;
+                bytes += source.BytesOf(offset + i, 1);
+            }
+        }
+
+        return bytes;
     }
 
     // How many of a range's tokens stand for so many bytes, on average.

@@ -37,6 +37,9 @@ public sealed class Learner : IDisposable
     /// <summary>What updates the parameters, and its moments.</summary>
     public AdamW Optimizer { get; }
 
+    /// <summary>The token of windows that is read but not asked for (<see cref="TokenSource.Masked"/>); -1: none.</summary>
+    public int Masked { get; init; } = -1;
+
     /// <summary>The bytes of memory that a step's activations and gradients take.</summary>
     public long ArenaBytes => tape.ArenaBytes;
 
@@ -139,6 +142,11 @@ public sealed class Learner : IDisposable
             ReadOnlySpan<int> window = windows.Slice(b * (context + 1), context + 1);
             window[..context].CopyTo(inputs.AsSpan(b * context));
             window[1..].CopyTo(targets.AsSpan(b * context));
+        }
+
+        if (Masked >= 0)
+        {
+            targets.AsSpan().Replace(Masked, -1);
         }
     }
 

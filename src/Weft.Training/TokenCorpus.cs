@@ -48,12 +48,20 @@ public sealed class TokenCorpus : TokenSource
     public static TokenCorpus Encode(Corpus text, Tokenizer tokenizer, string tokenizerFile, Action<long>? progress = null, CancellationToken cancel = default) =>
         Encode(text, tokenizer, tokenizerFile, PieceBytes, progress, cancel);
 
+    /// <summary>The same with a tokenizer that is no file yet, such as <see cref="BpeTrainer"/> gives.</summary>
+    /// <exception cref="InputException">The text or the tokenizer cannot be read, or there is too little memory.</exception>
+    public static TokenCorpus Encode(Corpus text, byte[] tokenizerJson, string tokenizerName, CancellationToken cancel = default) =>
+        Encode(text, Tokenizer.Read(tokenizerJson, tokenizerName), tokenizerJson, PieceBytes, null, cancel);
+
     /// <summary>The same in pieces of other lengths.</summary>
-    internal static TokenCorpus Encode(Corpus text, Tokenizer tokenizer, string tokenizerFile, int pieceBytes, Action<long>? progress, CancellationToken cancel)
+    internal static TokenCorpus Encode(Corpus text, Tokenizer tokenizer, string tokenizerFile, int pieceBytes, Action<long>? progress, CancellationToken cancel) =>
+        Encode(text, tokenizer, ReadAll(tokenizerFile), pieceBytes, progress, cancel);
+
+    private static TokenCorpus Encode(Corpus text, Tokenizer tokenizer, byte[] tokenizerJson, int pieceBytes, Action<long>? progress, CancellationToken cancel)
     {
         ArgumentNullException.ThrowIfNull(text);
         ArgumentNullException.ThrowIfNull(tokenizer);
-        var tokens = new TokenCorpus(text, ReadAll(tokenizerFile));
+        var tokens = new TokenCorpus(text, tokenizerJson);
         try
         {
             var encoding = new PieceEncoder(text, tokenizer, pieceBytes, progress, cancel);

@@ -28,6 +28,9 @@ public abstract class TokenSource
     /// <summary>The vocabulary that a model needs at least: one more than the highest token.</summary>
     public abstract int Vocabulary { get; }
 
+    /// <summary>The token that is read but never asked for, neither in training nor when scored: what is not known; -1: none.</summary>
+    public virtual int Masked => -1;
+
     /// <summary>What messages call many tokens.</summary>
     public virtual string Unit => "tokens";
 

@@ -51,7 +51,7 @@ public sealed class Trainer : IDisposable
             BudgetKind.Data => Planned(Options.Budget.Amount, (double)TokensPerStep * source.BytesOf(0, source.TrainLength) / source.TrainLength, "bytes"),
             _ => 0,
         };
-        learner = new Learner(model, options);
+        learner = new Learner(model, options) { Masked = source.Masked };
     }
 
     /// <summary>What is trained.</summary>

@@ -22,9 +22,11 @@ internal sealed class ProbeCommand : WeftCommand
     private readonly Option<Budget?> budget = Settings.Budget("training of each trial at most: 1000steps, 1e12flop or 60s (default: fits 15 minutes in all)");
     private readonly Option<int?> seeds = Settings.Whole("--seeds", "N", $"trials of each model at its best rate (default {new ProbeOptions().Seeds})", 1, 100);
     private readonly Option<IReadOnlyList<double>?> rates = Settings.Parsed<IReadOnlyList<double>?>("--rates", "R1,R2", "peak learning rates to try (default: four around what suits each model)", Rates);
+    private readonly Option<IReadOnlyList<int>?> trainOn = Settings.Parsed<IReadOnlyList<int>?>("--train-on", "N1,N2", "difficulties to learn from (default: the task's)", text => Difficulties("--train-on", text));
+    private readonly Option<IReadOnlyList<int>?> scoreOn = Settings.Parsed<IReadOnlyList<int>?>("--score-on", "N1,N2", "difficulties to score (default: the task's)", text => Difficulties("--score-on", text));
     private readonly Option<int?> width = Settings.Whole("--width", "W", "the models' width (default: the task's)", 1, 1 << 16);
     private readonly Option<string?> output = Settings.Text("--out", "DIR", "folder for the report and the finished trials (default probe-TASK)");
-    private readonly Option<string?> grid = Settings.Text("--grid", "G", $"of {MadGrid.Task}: mini (15 minutes on 2 cores; the default) or full ({MadGrid.Full.Settings.Count} settings as published: days)");
+    private readonly Option<string?> grid = Settings.Text("--grid", "G", $"of {MadGrid.Task}: mini (15 minutes on 2 cores; the default) or full ({MadGrid.Full.Settings.Count} settings as published: weeks)");
     private readonly Option<int?> threads = Settings.Threads();
     private readonly Option<Precision?> precision = Settings.Precision();
     private readonly Option<bool> force = Settings.Switch("--force", "write over the report of something else");
@@ -39,7 +41,7 @@ internal sealed class ProbeCommand : WeftCommand
     {
         Add(task);
         Add(files);
-        foreach (Option option in (ReadOnlySpan<Option>)[this.models, budget, seeds, rates, width, output, grid, threads, precision, force])
+        foreach (Option option in (ReadOnlySpan<Option>)[this.models, budget, seeds, rates, trainOn, scoreOn, width, output, grid, threads, precision, force])
         {
             Add(option);
         }
@@ -75,6 +77,11 @@ internal sealed class ProbeCommand : WeftCommand
         if (textTask is null && texts.Length > 0)
         {
             throw new InputException($"{name.Trim()} makes its own examples and learns from no file; {AtomicFile.Quote(texts[0])} is one word too many");
+        }
+
+        if (given.GetValue(trainOn) is not null || given.GetValue(scoreOn) is not null)
+        {
+            task = new TaskVariant(task ?? throw new InputException($"{name.Trim()} {(mad is null ? "learns from a text" : "is a grid of settings")} and has no difficulties to train or score on; leave --train-on and --score-on out"), given.GetValue(trainOn), given.GetValue(scoreOn));
         }
 
         ProbeOptions defaults = new();
@@ -182,6 +189,10 @@ internal sealed class ProbeCommand : WeftCommand
     }
 
     private static string Listed(IReadOnlyList<int> numbers) => numbers.Count <= 6 ? string.Join(", ", numbers) : $"{numbers[0]}, {numbers[1]} ... {numbers[^1]}";
+
+    private static int[] Difficulties(string option, string text) =>
+        [.. text.Split(',').Select(word => int.TryParse(word.Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number > 0 ? number
+            : throw new InputException($"{option} {AtomicFile.Quote(text)} are not whole numbers above 0 with commas between: {option} 4,8"))];
 
     private static double[] Rates(string text)
     {

@@ -21,5 +21,12 @@ public static class ClaimTable
         new("filler", "Filler costs a model that compresses no state and no quality; a cache of every token pays for each.",
             "Gu, “On the Tradeoffs of SSMs and Transformers” (2025)", "a thought experiment, no figures",
             ["probe filler --budget 400KB --seeds 2"], Judges.Filler),
+        new("granularity", "Attention depends on good tokens more than recurrences do: from worst to best stand attention on bytes, a state-space model on bytes, a state-space model on tokens, attention on tokens.",
+            "Gu, “On the Tradeoffs of SSMs and Transformers” (2025)", "an order, no figures", ["probe granularity --budget 1MB --seeds 2"], Judges.Granularity),
+        new("ratio", "The loss of a hybrid is flat in the ratio of recurrent to attention layers around 3:1 to 10:1; recall needs some attention.",
+            "Dao and Gu, Mamba-2, arXiv 2405.21060 (9.2.3); Kimi Linear, arXiv 2510.26692", "perplexity of 48 layers: 8.60 without attention, 8.26 with 6 of it, 8.50 with 24, 8.68 with attention alone",
+            ["probe ratio --seeds 2"], Judges.Ratio),
+        new("decode", "The time of a token and the state are flat in the context for a recurrent model, and grow in proportion to it for attention.",
+            "Gu and Dao, Mamba, arXiv 2312.00752 (4.5)", "4 to 5 times the throughput of a Transformer of equal size", ["probe decode"], Judges.Decode),
     ];
 }

@@ -82,6 +82,57 @@ internal static class Judges
         static string Told(ModelResult m) => $"{m.Name} {Spread(m.BitsPerByteSeeds, Bits)}";
     }
 
+    /// <summary>Time of a token and state against context: flat where the state is fixed, growing in proportion where every token is kept.</summary>
+    public static ClaimFinding Decode(ClaimReports reports)
+    {
+        TextReport report = reports.Text();
+        IReadOnlyList<double> axis = report.Models[0].Axis("token_ms");
+        (double from, double to) = (axis[0], axis[^1]);
+        string said = string.Join("; ", report.Models.Select(m => $"{m.Name}: {m.Mean("token_ms", from):0.000} ms and {Sentence.Bytes((long)m.Mean("state_bytes", from))} at {from / 1024:0}k tokens, {m.Mean("token_ms", to):0.000} ms and {Sentence.Bytes((long)m.Mean("state_bytes", to))} at {to / 1024:0}k"));
+        double Grows(TextModel m, string quantity) => m.Mean(quantity, to) / m.Mean(quantity, from);
+        TextModel[] caches = [.. report.Models.Where(m => Grows(m, "state_bytes") > 2)], bounded = [.. report.Models.Except(caches)];
+
+        // A cache's time is that of reading it, plus the weights' that are read whatever the context: in proportion means within a factor of two between the longest two contexts.
+        bool isLinear = caches.All(m => m.Mean("token_ms", to) / m.Mean("token_ms", axis[^2]) is var last && last > to / axis[^2] / 2 && last < to / axis[^2] * 2);
+        return new(said, caches.Length > 0 && bounded.Length > 0 && isLinear && bounded.All(m => Grows(m, "token_ms") < 1.5) ? Verdict.Held : Verdict.DidNotHold);
+    }
+
+    /// <summary>Loss by attention layers is flat from 3:1 to 10:1 (within 1 % or the spread), and memory of a passage needs some attention.</summary>
+    public static ClaimFinding Ratio(ClaimReports reports)
+    {
+        TextReport report = reports.Text();
+        TextModel model = report.Models[0];
+        IReadOnlyList<double> counts = model.Axis("bits_per_byte");
+        double all = counts[^1];
+        string said = string.Join("; ", counts.Select(k => $"{k:0} of {all:0} layers attention: {Spread(model.At("bits_per_byte", k), Bits)} bits, recall gains {Spread(model.At("recall", k), Bits)}"));
+        double[] flat = [.. counts.Where(k => k > 0 && (all - k) / k is >= 3 and <= 10)];
+        (double low, double high) = (flat.Min(k => model.Mean("bits_per_byte", k)), flat.Max(k => model.Mean("bits_per_byte", k)));
+        bool isFlat = high - low <= Math.Max(0.01 * low, flat.Max(k => Width(model.At("bits_per_byte", k))));
+        IReadOnlyList<double> without = model.At("recall", 0), with = model.At("recall", flat[^1]);
+        bool isApart = without.Count > 0 && with.Count > 0 && with.Min() > without.Max();
+        return new(said, !isFlat ? Verdict.DidNotHold : isApart ? Verdict.Held : Verdict.TooSmallToTell);
+    }
+
+    /// <summary>From worst to best: attention on bytes, recurrent on bytes, recurrent on byte pairs, attention on byte pairs; the last two may be level.</summary>
+    public static ClaimFinding Granularity(ClaimReports reports)
+    {
+        TextReport report = reports.Text();
+        TextModel attention = report.Models.First(m => m.Pattern.Contains("attention", StringComparison.Ordinal)), recurrent = report.Models.First(m => !m.Pattern.Contains("attention", StringComparison.Ordinal));
+        double bytes = report.Task.Ticks.First(t => t.Name == "bytes").X, pairs = report.Task.Ticks.First(t => t.Name == "BPE").X;
+        var said = new List<string>();
+        var verdicts = new List<Verdict>();
+        foreach ((string quantity, string at) in ((string, string)[])[("bits_at_equal_bytes", "equal bytes"), ("bits_at_equal_flops", "equal FLOPs")])
+        {
+            IReadOnlyList<double>[] order = [attention.At(quantity, bytes), recurrent.At(quantity, bytes), recurrent.At(quantity, pairs), attention.At(quantity, pairs)];
+            said.Add($"{at}: attention {Spread(order[0], Bits)} on bytes and {Spread(order[3], Bits)} on byte pairs, Mamba-2 {Spread(order[1], Bits)} and {Spread(order[2], Bits)}");
+            bool isAgainst = order.Zip(order.Skip(1)).Any(p => p.Second.Average() > p.First.Average() && !TextFindings.IsTied(p.First, p.Second));
+            bool isOpen = order.Take(3).Zip(order.Skip(1)).Any(p => TextFindings.IsTied(p.First, p.Second));
+            verdicts.Add(isAgainst ? Verdict.DidNotHold : isOpen ? Verdict.TooSmallToTell : Verdict.Held);
+        }
+
+        return new(string.Join("; ", said), verdicts.Contains(Verdict.DidNotHold) ? Verdict.DidNotHold : verdicts.Contains(Verdict.TooSmallToTell) ? Verdict.TooSmallToTell : Verdict.Held);
+    }
+
     // Accuracy rises with state at the difficulty that tells models of fixed state apart best: the most beats the least beyond the spread, and no step goes down beyond it.
     private static Verdict Rises(ProbeReport report, ProbedModel[] byState)
     {

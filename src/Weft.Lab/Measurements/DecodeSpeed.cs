@@ -16,18 +16,27 @@ public static class DecodeSpeed
     /// <summary>The contexts that reports show.</summary>
     public static IReadOnlyList<int> Contexts { get; } = [1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18];
 
-    private const long LargestState = 600L << 20; // bytes: above it the speed is computed
+    /// <summary>The bytes of the largest state that is measured unless told otherwise.</summary>
+    public const long LargestState = 600L << 20;
+
     private const double Seconds = 0.25;          // per context: enough for the median to settle
 
-    /// <summary>Measures, or computes where a state would take more than 600 MiB, each of <paramref name="contexts"/>, ascending.</summary>
-    public static IReadOnlyList<DecodePoint> Measure(LanguageModel model, IReadOnlyList<int> contexts, CancellationToken cancel = default)
+    /// <summary>Measures, or computes where a state would take more than <see cref="LargestState"/>, each of <paramref name="contexts"/>, ascending.</summary>
+    public static IReadOnlyList<DecodePoint> Measure(LanguageModel model, IReadOnlyList<int> contexts, CancellationToken cancel = default) =>
+        Measure(model, contexts, LargestState, cancel);
+
+    /// <summary>The same, computed where a state would take more than <paramref name="largestState"/> bytes.</summary>
+    /// <exception cref="InputException">There is not enough memory for a state that is to be measured.</exception>
+    public static IReadOnlyList<DecodePoint> Measure(LanguageModel model, IReadOnlyList<int> contexts, long largestState, CancellationToken cancel = default)
     {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(contexts);
         var points = new List<DecodePoint>();
         foreach (int context in contexts)
         {
             cancel.ThrowIfCancellationRequested();
             long bytes = model.Cost(1, context - 1).StateBytes;
-            points.Add(bytes <= LargestState || points.Count < 2
+            points.Add(bytes <= largestState || points.Count < 2
                 ? new DecodePoint(context, Measure(model, context), bytes, true)
                 : new DecodePoint(context, Extrapolate(points, bytes), bytes, false));
         }
@@ -38,7 +47,22 @@ public static class DecodeSpeed
     private static double Measure(LanguageModel model, int context)
     {
         SequenceState state = model.NewState(1);
-        state.FillForMeasurement(context, new RandomSource(1));
+        try
+        {
+            state.FillForMeasurement(context, new RandomSource(1));
+            return Measure(model, state);
+        }
+        finally
+        {
+            foreach (IDisposable slot in state.Layers.SelectMany(l => l.Slots).OfType<IDisposable>())
+            {
+                slot.Dispose(); // the next context's may need the memory
+            }
+        }
+    }
+
+    private static double Measure(LanguageModel model, SequenceState state)
+    {
         using var tape = new Tape(model.Device) { Recording = false };
         Span<int> token = [32];
         var times = new List<double>(4096);

@@ -119,10 +119,15 @@ const kinds = {
   point: { width: 0 }, // with its model's name beside it
   seeds: { width: 0 }, // a dot each
   ring: { width: 0 }, // around a point of another line
+  hollow: { width: 0 },
+  curve: { width: 2, type: "solid" }, // without marks
+  exact: { width: 1.25, type: "dashed" }, // the same, of no model
+  band: { width: 0 }, // between two values of y, [x, low, high]
 };
 
 const sizes = { dotted: 6, seeds: 5, ring: 18, point: 11 };
-const untold = ["thin", "seeds", "ring"];
+const untold = ["thin", "seeds", "ring", "exact", "band"], unmarked = ["thin", "curve", "exact"];
+const nameOf = line => line.name ?? models[line.model].name; // a line's own, where lines are not models
 const valueOf = p => p.value ?? p;
 const nearest = (points, x) => points.map(valueOf).reduce((a, b) => Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a);
 
@@ -134,7 +139,7 @@ function tip(x, lines, title, format, loose) {
     const point = nearest(line.points, x), [at, y] = point;
     if (loose ? x > valueOf(line.points.at(-1))[0] : at !== x) continue;
     if (line.kind === "computed" && line.points[0].symbol && at === line.points[0].value[0]) continue;
-    const name = models[line.model].name + (line.note ? ", " + line.note : line.kind === "computed" ? ", computed" : "");
+    const name = nameOf(line) + (line.note ? ", " + line.note : line.kind === "computed" ? ", computed" : "");
     box.append(make("div", [make("span", [swatch(line.model), make("span", name)], "name"), make("span", line.says?.(point) ?? format(y))]));
   }
   for (const path of box.querySelectorAll("path")) { const c = colourOf(path.dataset.model); path.setAttribute("stroke", c); path.setAttribute("fill", c); }
@@ -171,22 +176,32 @@ function labelsBeside(where) {
   };
 }
 
-// x: {name, base (of a logarithm), interval (between labels), label, title, loose}; y: {name, base, label, format, top, range}; levels and upright: rules across, {name, at};
-// shade: {name, from, to} along x; apart: the points differ in x, so that each is told and named by itself.
-function option({ lines, x, y, levels = [], upright, shade, apart }) {
+// The space between two curves; drawn once, with the first point.
+const band = line => ({
+  type: "custom", name: String(line.model), z: 1, silent: true, clip: true, data: line.points, encode: { x: 0, y: [1, 2] },
+  renderItem: (params, api) => params.dataIndexInside ? undefined : {
+    type: "polygon", style: { fill: colourOf(line.model), opacity: .16 },
+    shape: { points: [...line.points.map(([x, low]) => api.coord([x, low])), ...line.points.map(([x, , high]) => api.coord([x, high])).reverse()] },
+  },
+});
+
+// x: {name, base (of a logarithm), interval (between labels), label, title, loose, range}; y: {name, base, label, format, top, range}; levels and upright: rules across, {name, at};
+// shade: {name, from, to} along x; apart: the points differ in x, so that each is told and named by itself; item: told by itself alone.
+function option({ lines, x, y, levels = [], upright, shade, apart, item = apart }) {
   const ink = style("--ink"), soft = style("--soft"), grid = style("--grid"), card = style("--card");
-  const font = getComputedStyle(document.body).fontFamily, xs = lines.flatMap(l => l.points.map(p => valueOf(p)[0])), ys = lines.flatMap(l => l.points.map(p => valueOf(p)[1]));
+  const font = getComputedStyle(document.body).fontFamily, xs = lines.flatMap(l => l.points.map(p => valueOf(p)[0])), ys = lines.flatMap(l => l.points.flatMap(p => valueOf(p).slice(1)));
   const label = { color: soft, fontFamily: font, fontSize: 12 };
   const axis = { axisLine: { lineStyle: { color: soft } }, axisTick: { show: false }, splitLine: { lineStyle: { color: grid } }, minorSplitLine: { show: false }, nameTextStyle: label };
   const rule = (text, at, place) => ({ ...at, label: { formatter: text, ...label, backgroundColor: card, padding: [1, 4], ...place }, lineStyle: { color: soft, type: "dashed", width: 1.25 } });
-  const [xMin, xMax] = x.base ? logBounds(upright ? [...xs, upright.at] : xs, x.base) : [0, Math.max(...xs)];
+  const [xMin, xMax] = x.base ? logBounds(upright ? [...xs, upright.at] : xs, x.base) : x.range ?? [0, Math.max(...xs)];
   const [yMin, yMax, interval] = y.range ?? (y.base ? logBounds(ys, y.base) : bounds(ys.filter(v => v <= (y.top ?? Infinity))));
   const beside = labelsBeside(i => { const [v, w] = lines[i].points[0]; return { onTheRight: Math.log(v / xMin) > .5 * Math.log(xMax / xMin), above: w > (yMin + yMax) / 2 }; });
   const series = lines.map(line => {
+    if (line.kind === "band") return band(line);
     const colour = colourOf(line.model), kind = kinds[line.kind], filled = ["main", "point", "seeds"].includes(line.kind);
     return {
       type: "line", name: String(line.model), z: line.kind === "main" ? 5 : 3, data: line.points, silent: untold.includes(line.kind), clip: true,
-      symbol: line.kind === "thin" ? "none" : line.kind === "seeds" || line.kind === "ring" ? "circle" : symbols[line.model % symbols.length], symbolSize: sizes[line.kind] ?? (line.points.length > 16 ? 6 : 9), showAllSymbol: true, showSymbol: true,
+      symbol: unmarked.includes(line.kind) ? "none" : line.kind === "seeds" || line.kind === "ring" ? "circle" : symbols[line.model % symbols.length], symbolSize: sizes[line.kind] ?? (line.points.length > 16 ? 6 : 9), showAllSymbol: true, showSymbol: true,
       lineStyle: { color: colour, ...kind }, emphasis: { disabled: true },
       itemStyle: { opacity: line.kind === "seeds" ? .55 : 1, color: filled ? colour : line.kind === "ring" ? "transparent" : card, borderColor: line.kind === "ring" ? ink : colour, borderWidth: filled ? 0 : 1.75 },
       ...apart && line.kind === "point" ? { label: { show: true, formatter: () => models[line.model].name, ...label, color: colour, width: 170, overflow: "truncate" }, labelLayout: beside } : {},
@@ -206,12 +221,12 @@ function option({ lines, x, y, levels = [], upright, shade, apart }) {
     legend: {
       show: !apart, type: "scroll", top: 0, left: 0, itemWidth: 11, itemHeight: 11, itemGap: 16, textStyle: { ...label, color: ink, fontSize: 13, width: 150, overflow: "truncate" },
       pageTextStyle: label, pageIconColor: ink, pageIconInactiveColor: grid,
-      data: [...new Set(lines.map(l => l.model))].map(i => ({ name: String(i), icon: symbols[i % symbols.length], itemStyle: { color: colourOf(i), borderWidth: 0 }, lineStyle: { color: colourOf(i), width: 2.5, type: "solid" } })),
-      formatter: i => models[i].name,
+      data: [...new Set(lines.filter(l => nameOf(l)).map(l => l.model))].map(i => ({ name: String(i), icon: symbols[i % symbols.length], itemStyle: { color: colourOf(i), borderWidth: 0 }, lineStyle: { color: colourOf(i), width: 2.5, type: "solid" } })),
+      formatter: i => nameOf(lines.find(l => l.model === Number(i))),
     },
     tooltip: {
-      trigger: apart ? "item" : "axis", confine: true, backgroundColor: card, borderColor: style("--line"), textStyle: { color: ink, fontFamily: font }, axisPointer: { lineStyle: { color: soft } },
-      formatter: params => apart
+      trigger: item ? "item" : "axis", confine: true, backgroundColor: card, borderColor: style("--line"), textStyle: { color: ink, fontFamily: font }, axisPointer: { lineStyle: { color: soft } },
+      formatter: params => item
         ? tip(params.value[0], [lines[params.seriesIndex]], x.title, y.format, true)
         : tip(params[0].axisValue, lines, x.title, y.format, x.loose ?? !x.base),
     },

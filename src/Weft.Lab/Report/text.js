@@ -24,12 +24,12 @@ const told = (values, format) => many && values.length > 1 ? `${format(mean(valu
 
 function writeText() {
   byId("title").textContent = `${task.name[0].toUpperCase()}${task.name.slice(1)}: ${named(models.map(m => m.name))}`;
-  byId("setting").textContent = `${task.line[0]?.toUpperCase() ?? ""}${task.line.slice(1)}${/[?.]$/.test(task.line) ? "" : "."}${text ? ` Text: ${text.name}, ${bytes(text.bytes)}.` : ""} Budget “${report.budget}” a training, ${count(report.seeds, "seed")}.`;
+  byId("setting").textContent = `${task.line[0]?.toUpperCase() ?? ""}${task.line.slice(1)}${/[?.]$/.test(task.line) ? "" : "."}${text ? ` Text: ${text.name}, ${bytes(text.bytes)}.` : ""} ${report.budget ? `Budget “${report.budget}” a training` : "Untrained"}, ${count(report.seeds, "seed")}.`;
   writeFindings();
   definitions(byId("method"), [
     ["Task", `${task.name}: ${task.line}${/[?.]$/.test(task.line) ? "" : "."} ${task.source}.`],
     ...text ? [["Text", `${text.name}: ${bytes(text.bytes)}, of which the last ${bytes(text.held_out_bytes)} are held out.${report.about ? " " + report.about : ""}`]] : [],
-    ["Training", !text ? report.about : `Budget “${report.budget}”. FLOPs are counted from the kernels. A model's learning rate is the best of a sweep of its own${models.every(m => m.conditions.filter(c => c.sweep.length).length <= 1) && models.some(m => m.conditions.length > 1) ? ", made under its first condition and used under all" : ""}; all rates tried stand below.`],
+    ["Training", !text ? report.about : report.budget === "" ? "None: what is measured does not depend on weights. They are as drawn from the seed." : `Budget “${report.budget}”. FLOPs are counted from the kernels. A model's learning rate is the best of a sweep of its own${models.every(m => m.conditions.filter(c => c.sweep.length).length <= 1) && models.some(m => m.conditions.length > 1) ? ", made under its first condition and used under all" : ""}; all rates tried stand below.`],
     ["Seeds", many ? `${whole(report.seeds)} trainings each, with weights and batches of their own; lines are means, dots are seeds.` : "One training each: how much another seed would change is not known."],
     machineEntry(),
   ]);

@@ -31,14 +31,23 @@ internal abstract class Copying : LabTask
 
     public override IReadOnlyList<int> ScoreOn => [10, 20, 40, 80, 200];
 
-    // Heads of 8 columns: the half of them that hard-alibi makes local see 1 to 4 tokens. Mamba-2's smaller state and MLP make
-    // the models equal in size.
+    // Twice the longest that is trained on: whether copying was learned, not strings of some lengths.
+    public override int Main => 2 * TrainOn[^1];
+
+    public override bool Takes(int difficulty) => difficulty is > PrefixCopy.Gram and <= 4096;
+
+    // Heads of 16 columns, which hold an n-gram better than heads of 8: of 80 letters, trained to 20, 74 % against 37 %. The half of them that
+    // hard-alibi makes local see 1 to 4 tokens. Mamba-2's smaller state and MLP make the models equal in size.
+    public override int Width => 128;
+
+    public override IReadOnlyList<double> Rates => [0.001, 0.003, 0.006];
+
     public override IReadOnlyList<string> Models =>
     [
         "(attention[heads=8, positions=hard-alibi] swiglu)*2",
         "(attention[heads=8, positions=alibi] swiglu)*2",
         "(attention[heads=8, positions=none] swiglu)*2",
-        "(mamba2[state=64] swiglu[hidden=96])*2",
+        "(mamba2[state=64] swiglu[hidden=216])*2",
     ];
 
     /// <summary>Fills with letters.</summary>

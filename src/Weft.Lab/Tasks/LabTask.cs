@@ -59,6 +59,9 @@ public abstract class LabTask
     /// <summary>Whether the share of answers' tokens that are right tells which rate is best, as where that is what the source reports, and not that of whole examples.</summary>
     public virtual bool CountsTokens => false;
 
+    /// <summary>Whether examples of a difficulty can be made: what <see cref="TrainOn"/> and <see cref="ScoreOn"/> may be changed to.</summary>
+    public virtual bool Takes(int difficulty) => TrainOn.Contains(difficulty) || ScoreOn.Contains(difficulty);
+
     /// <summary>The tokens of an example, the answer included.</summary>
     public abstract int Length(int difficulty);
 
@@ -67,4 +70,7 @@ public abstract class LabTask
     /// it; -1 where nothing is asked. It must follow from <paramref name="random"/> alone.
     /// </summary>
     public abstract void Make(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets);
+
+    /// <summary>Makes an example that is scored: as in training, but where examples contain text, of text that is held out.</summary>
+    public virtual void MakeHeldOut(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets) => Make(random, difficulty, tokens, targets);
 }

@@ -13,7 +13,7 @@ namespace Weft.Lab.Tasks;
 /// </summary>
 public static class MadProbe
 {
-    private const double MeasuredSeconds = 0.6; // of each model
+    private const double AtFirst = 0.3, MeasuredSeconds = 2, Long = 60; // of each model; longer where all of it takes longer
     private const double Forward = 1.0 / 3; // of a training step's time, for what is only scored
 
     /// <summary>Runs a grid, or goes on with an interrupted one in the same folder.</summary>
@@ -86,14 +86,14 @@ public static class MadProbe
                 ReportFolder.RequireNoOther(options.Out, MadGrid.Task);
             }
 
-            double[][] seconds = [.. grid.Settings.Select(_ => new double[configs.Length])];
+            var seconds = new double[configs.Length][];
             for (int m = 0; m < configs.Length; m++)
             {
                 progress(new ProbeProgress(m, configs[m].Name, ProbePhase.Preparing, 0, 0, 0, 0, 0, double.NaN, null));
-                Estimate(grid, options, configs[m], device, (s, time) => seconds[s][m] = time, cancel);
+                seconds[m] = Estimate(grid, options, configs[m], device, cancel);
             }
 
-            plan = new MadPlan(key, seconds);
+            plan = new MadPlan(key, [.. grid.Settings.Select((_, s) => (IReadOnlyList<double>)[.. seconds.Select(of => of[s])])]);
             Kept.Write(path, plan, ProbeJson.Default.MadPlan);
         }
 
@@ -105,28 +105,30 @@ public static class MadProbe
 
     private static int Trials(MadSetting setting, ProbeOptions options) => ((options.Rates ?? setting.Rates).Count * setting.Decays.Count) + options.Seeds - 1;
 
-    /// <summary>What all trials of a model take at each setting: a few steps of the first setting, measured, times the counted FLOPs of the others.</summary>
-    private static void Estimate(MadGrid grid, ProbeOptions options, ModelConfig config, Device device, Action<int, double> found, CancellationToken cancel)
+    /// <summary>What all trials of a model take at each setting: steps of the first setting, measured, times the counted FLOPs of the others.</summary>
+    private static double[] Estimate(MadGrid grid, ProbeOptions options, ModelConfig config, Device device, CancellationToken cancel)
     {
-        MadSetting first = grid.Settings[0];
-        var how = new TrialOptions(new Budget(BudgetKind.Time, MeasuredSeconds), 1e-6, 1, Examples: 1, Evaluations: 1);
-        TaskTrial.Run(first, config, device, how, score: false, null, cancel); // code that is still being compiled
-        Trial trial = TaskTrial.Run(first, config, device, how, score: false, null, cancel);
-        double examples = trial.Samples, cost = Cost(first);
-        for (int s = 0; s < grid.Settings.Count; s++)
+        double[] costs = [.. grid.Settings.Select(Cost)];
+        Measure(AtFirst); // code that is still being compiled
+        double[] seconds = All(Measure(AtFirst));
+        return seconds.Sum() > Long ? All(Measure(MeasuredSeconds)) : seconds;
+
+        Trial Measure(double time) =>
+            TaskTrial.Run(grid.Settings[0], config, device, new TrialOptions(new Budget(BudgetKind.Time, time), 1e-6, 1, Examples: 1, Evaluations: 1), score: false, null, cancel);
+
+        double[] All(Trial measured) => [.. grid.Settings.Select((setting, s) =>
         {
-            MadSetting setting = grid.Settings[s];
-            double example = trial.Seconds / examples * Cost(setting) / cost, step = example * setting.Batch;
+            double example = measured.Seconds / measured.Samples * costs[s] / costs[0], step = example * setting.Batch;
             Budget budget = options.Budget ?? setting.Budget;
             double learning = budget.Kind switch
             {
                 BudgetKind.Steps => budget.Amount * step,
-                BudgetKind.Flops => budget.Amount * trial.Seconds / trial.Flops,
+                BudgetKind.Flops => budget.Amount * measured.Seconds / measured.Flops,
                 _ => budget.Amount,
             };
             double looks = 1 + Math.Min(new TrialOptions(budget, 1, 1).Evaluations, learning / step);
-            found(s, Trials(setting, options) * (learning + (looks * setting.TestSet * Forward * example)));
-        }
+            return Trials(setting, options) * (learning + (looks * setting.TestSet * Forward * example));
+        })];
 
         double Cost(MadSetting setting) => new LanguageModel(config with { Vocabulary = setting.Vocabulary, Context = setting.Length(setting.Main) }, device, 1).Cost(setting.Length(setting.Main), 0).Flops;
     }

@@ -27,6 +27,8 @@ internal abstract class Modulo5 : StateTracking
 
     public override IReadOnlyList<int> TrainOn { get; } = [.. Enumerable.Range(2, (Longest / 2) - 1).Select(i => 2 * i)];
 
+    public override bool Takes(int difficulty) => difficulty is >= 4 and <= 1 << 12 && difficulty % 2 == 0;
+
     /// <summary>What a sign's token makes of two values, 0 to 4.</summary>
     protected static int Apply(int left, int sign, int right) => (sign - Plus) switch
     {

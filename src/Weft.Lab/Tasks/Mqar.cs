@@ -29,7 +29,13 @@ internal sealed class Mqar : LabTask
 
     public override IReadOnlyList<int> ScoreOn => [4, 8, 16, 32];
 
-    public override IReadOnlyList<string> Models => ["attention*2", "mamba2[state=16]*2", "mamba2[state=64]*2", "gated-deltanet*2", "mamba2[state=16] attention"];
+    public override int Batch => 64;
+
+    public override IReadOnlyList<double> Rates => [0.001, 0.003, 0.01]; // of the published sweep, 1e-4 to 1e-2, the upper part
+
+    public override IReadOnlyList<string> Models => ["attention*2", "mamba2[state=8]*2", "mamba2[state=64]*2", "gated-deltanet*2", "mamba2[state=16]*3 attention"];
+
+    public override bool Takes(int difficulty) => difficulty is >= 1 and <= 64;
 
     public override int Length(int difficulty) => TokensPerPair * difficulty;
 

@@ -163,7 +163,7 @@ public sealed class Probe
         int of = phase == ProbePhase.Sweeping ? tried[index].Length : options.Seeds, all = Trials(index);
         int before = phase == ProbePhase.Sweeping ? number - 1 : tried[index].Length + number - 2;
         double planned = plan.Seconds[index];
-        var how = new TrialOptions(Budget.Parse(plan.Budget), rate, (ulong)seed, decay, Examples: task.TestSet);
+        var how = new TrialOptions(Budget.Parse(plan.Budget), rate, (ulong)seed, task.Decays.Count > 1 ? decay : null, Examples: task.TestSet);
         string key = $"{common}; model {Encoding.UTF8.GetString((configs[index] with { Name = "any" }).ToJson())}; {how}";
         string path = Kept.PathOf(trials, key);
         Trial? trial = Kept.Read(path, ProbeJson.Default.KeptTrial) is { } kept && kept.Key == key && !kept.Trial.Curve.Contains(null!) ? kept.Trial : null;
@@ -180,7 +180,7 @@ public sealed class Probe
                 {
                     Tell(done, last);
                 }
-            }, cancel) with { Decay = task.Decays.Count > 1 ? decay : null };
+            }, cancel) with { Decay = how.Decay };
             Kept.Write(path, new KeptTrial(key, trial), ProbeJson.Default.KeptTrial);
         }
 
@@ -204,7 +204,7 @@ public sealed class Probe
     private static string Examples(LabTask task)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData(Encoding.UTF8.GetBytes($"{task.Vocabulary} {task.Batch} {task.Main}: {string.Join(' ', task.TrainOn)}: {string.Join(' ', task.ScoreOn)}"));
+        hash.AppendData(Encoding.UTF8.GetBytes($"{task.Vocabulary} {task.Batch} {task.Main} {string.Join('/', task.Decays)}: {string.Join(' ', task.TrainOn)}: {string.Join(' ', task.ScoreOn)}"));
         if (task.TrainingSet is { } set)
         {
             hash.AppendData(Encoding.UTF8.GetBytes($"; {set} examples"));

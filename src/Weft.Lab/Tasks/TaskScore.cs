@@ -30,8 +30,8 @@ public static class TaskScore
         ArgumentNullException.ThrowIfNull(task);
         int length = task.Length(difficulty), vocabulary = model.Config.Vocabulary, rows = Math.Clamp(TokensAtOnce / length, 1, examples);
         var random = new RandomSource(seed);
-        int[] tokens = new int[rows * length], targets = new int[rows * length];
-        var logits = new float[(long)rows * length * vocabulary];
+        int[] tokens = new int[rows * length], targets = new int[rows * length], places = new int[rows * length];
+        float[] logits = [];
         using var tape = new Tape(model.Device) { Recording = false };
         (long exact, long correct, long asked, double nats) = (0, 0, 0, 0);
         for (int done = 0; done < examples; done += rows)
@@ -39,12 +39,26 @@ public static class TaskScore
             rows = Math.Min(rows, examples - done);
             for (int row = 0; row < rows; row++)
             {
-                task.Make(random, difficulty, tokens.AsSpan(row * length, length), targets.AsSpan(row * length, length));
+                task.MakeHeldOut(random, difficulty, tokens.AsSpan(row * length, length), targets.AsSpan(row * length, length));
             }
 
-            Span<float> part = logits.AsSpan(0, rows * length * vocabulary);
-            model.Forward(tape.Tokens(tokens.AsSpan(0, rows * length), rows, length), model.NewState(rows)).Get(part);
+            int count = 0; // of asked positions
+            for (int at = 0; at < rows * length; at++)
+            {
+                if (targets[at] >= 0)
+                {
+                    places[count++] = at;
+                }
+            }
+
+            if (logits.Length < count * vocabulary)
+            {
+                logits = new float[count * vocabulary];
+            }
+
+            model.Forward(tape.Tokens(tokens.AsSpan(0, rows * length), rows, length), tape.Tokens(places.AsSpan(0, count), 1, count), model.NewState(rows)).Get(logits.AsSpan(0, count * vocabulary));
             tape.Reset();
+            int next = 0;
             for (int row = 0; row < rows; row++)
             {
                 bool isRight = true, isUnbroken = true; // the example so far; the answer so far
@@ -56,7 +70,7 @@ public static class TaskScore
                         continue;
                     }
 
-                    ReadOnlySpan<float> scores = part.Slice(at * vocabulary, vocabulary);
+                    ReadOnlySpan<float> scores = logits.AsSpan(next++ * vocabulary, vocabulary);
                     bool follows = t > 0 && tokens[at] == targets[at - 1], hit = Best(scores) == target;
                     isUnbroken = hit && (isUnbroken || !follows);
                     correct += isUnbroken ? 1 : 0;

@@ -18,6 +18,7 @@ public static class TaskTable
         new Copy(),
         new PrefixCopy(),
         new Phonebook(),
+        new Needle(),
         new Parity(),
         new Mod5(),
         new Mod5Brackets(),

@@ -10,11 +10,11 @@ namespace Weft.Lab.Tasks;
 /// <param name="Budget">Steps, FLOPs or seconds, at most; learning ends sooner where the main difficulty is solved.</param>
 /// <param name="Rate">The peak learning rate.</param>
 /// <param name="Seed">Decides the initial weights and the examples.</param>
-/// <param name="Decay">The weight decay.</param>
+/// <param name="Decay">The weight decay; null: the task's first.</param>
 /// <param name="Solved">The share of examples answered exactly at which learning ends.</param>
 /// <param name="Examples">The examples that a score is of.</param>
 /// <param name="Evaluations">How often learning is looked at, over the whole budget.</param>
-public sealed record TrialOptions(Budget Budget, double Rate, ulong Seed, double Decay = 0.1, double Solved = 0.99, int Examples = 256, int Evaluations = 24);
+public sealed record TrialOptions(Budget Budget, double Rate, ulong Seed, double? Decay = null, double Solved = 0.99, int Examples = 256, int Evaluations = 24);
 
 /// <summary>A look at learning: examples learned from, FLOPs spent, the score at the main difficulty.</summary>
 public sealed record TrialPoint(long Samples, double Flops, double Exact, double Correct, double Loss);
@@ -56,7 +56,7 @@ public static class TaskTrial
         int longest = task.TrainOn.Max(task.Length), batch = task.Batch;
         config = config with { Vocabulary = task.Vocabulary, Context = longest };
         var model = new LanguageModel(config, device, options.Seed);
-        TrainingOptions training = new TrainingOptions { Budget = options.Budget, Rate = options.Rate, Seed = options.Seed, Decay = options.Decay, BatchSize = batch, Context = longest }.For(config);
+        TrainingOptions training = new TrainingOptions { Budget = options.Budget, Rate = options.Rate, Seed = options.Seed, Decay = options.Decay ?? task.Decays[0], BatchSize = batch, Context = longest }.For(config);
         using var learner = new Learner(model, training);
         var examples = new TrainingExamples(task, options.Seed + 1, options.Seed + 3);
         var difficulties = new RandomSource(options.Seed + 2);

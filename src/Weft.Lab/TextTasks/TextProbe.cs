@@ -18,6 +18,7 @@ public sealed class TextProbe
     private const double DefaultSeconds = 12 * 60;   // of a whole probe where no budget is named: about 15 minutes where estimates are a little low
     private const double Forward = 0.35;             // of a training step's time, for what is only scored
     private const double MeasuredSeconds = 0.5;      // of each condition, for the plan
+    private const double UntrainedSeconds = 10;      // of a model that is only measured, about
     private const long HeldOutBytes = 1 << 16;       // of the held-out text, scored after each training
     private static readonly double[] Factors = [0.4, 1, 2.5]; // of the rate that suits a model's mixers
     private static readonly double[] Round = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
@@ -41,6 +42,11 @@ public sealed class TextProbe
         if (configs.Length == 0 || options.Seeds < 1)
         {
             throw new InputException("a probe needs a model and a seed, at least");
+        }
+
+        if (!task.Trains && (options.Budget is not null || options.Rates is not null))
+        {
+            throw new InputException($"{task.Name} measures models as they are before any training; leave --budget and --rates out");
         }
 
         folder = Path.Combine(options.Out, Probe.TrialsFolder);
@@ -82,7 +88,7 @@ public sealed class TextProbe
             Budget = plan.Budget,
             Seeds = options.Seeds,
             Machine = MachineInfo.Of(device),
-            Command = options.Command + (options.Budget is null ? $" --budget {plan.Budget}" : ""),
+            Command = options.Command + (options.Budget is null && task.Trains ? $" --budget {plan.Budget}" : ""),
             Models = models,
         };
         report = report with { Findings = [.. task.Findings(report), .. TextFindings.Of(report)] };
@@ -120,16 +126,20 @@ public sealed class TextProbe
             Kept.Write(path, plan, TextJson.Default.TextPlan);
         }
 
-        Budget budget = Budget.Parse(plan.Budget);
-        double scale = budget.Amount / asked.Amount; // 1 unless nothing was asked
+        double scale = task.Trains ? Budget.Parse(plan.Budget).Amount / asked.Amount : 1; // 1 unless nothing was asked
         conditions = [.. conditions.Select(of => of.Select(c => c with { Budget = Scaled(c.Budget, scale) }).ToArray())];
-        Send(0, ProbePhase.Preparing, note: $"{configs.Select((_, i) => Total(i, (_, _) => 1)).Sum():0} trainings of {plan.Budget}: about {Human.Duration(TotalSeconds)} here"
+        Send(0, ProbePhase.Preparing, note: $"{configs.Select((_, i) => Total(i, (_, _) => 1)).Sum():0} {(task.Trains ? $"trainings of {plan.Budget}" : "models")}: about {Human.Duration(TotalSeconds)} here"
             + (isSame ? $"; those in {folder} are not done again" : ""));
     }
 
     /// <summary>Measures a step under each condition, and decides what is spent where nobody said.</summary>
     private TextPlan Plan(string key, Budget asked)
     {
+        if (!task.Trains)
+        {
+            return new TextPlan(key, "", [.. conditions.Select(of => (IReadOnlyList<double>)[.. of.Select(_ => UntrainedSeconds)])]);
+        }
+
         double[][] seconds = new double[configs.Length][], scoring = new double[configs.Length][];
         for (int i = 0; i < configs.Length; i++)
         {
@@ -175,7 +185,7 @@ public sealed class TextProbe
 
     private bool IsSwept(int condition) => task.SweepsEach || condition == 0;
 
-    private IReadOnlyList<double> Rates(ModelConfig config) => options.Rates ?? RateSweep.Around(config, Factors);
+    private IReadOnlyList<double> Rates(ModelConfig config) => !task.Trains ? [0] : options.Rates ?? RateSweep.Around(config, Factors);
 
     /// <summary>All conditions of one model.</summary>
     private TextModel Try(int index)
@@ -246,14 +256,18 @@ public sealed class TextProbe
         try
         {
             tell(0, double.NaN);
-            trainer.Run(step =>
+            if (task.Trains)
             {
-                cancel.ThrowIfCancellationRequested();
-                if (pace.IsDue(step.BitsPerByte))
+                trainer.Run(step =>
                 {
-                    tell((double)step.Step / trainer.TotalSteps, pace.Loss);
-                }
-            });
+                    cancel.ThrowIfCancellationRequested();
+                    if (pace.IsDue(step.BitsPerByte))
+                    {
+                        tell((double)step.Step / trainer.TotalSteps, pace.Loss);
+                    }
+                });
+            }
+
             bits = Evaluation.HeldOut(model, condition.Source, condition.Context, atMost: HeldOutBytes).BitsPerByte;
         }
         catch (TrainingDivergedException)

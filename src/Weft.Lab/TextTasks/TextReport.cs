@@ -24,7 +24,7 @@ public sealed record TextReport
     /// <summary>What must be said of the text, or of how the grid was trained; null for nothing.</summary>
     public string? About { get; init; }
 
-    /// <summary>What each training was allowed to spend.</summary>
+    /// <summary>What each training was allowed to spend; empty where models were measured untrained.</summary>
     public required string Budget { get; init; }
 
     /// <summary>Trainings of each model at its best rate, under each condition.</summary>

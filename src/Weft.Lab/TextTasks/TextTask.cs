@@ -44,6 +44,12 @@ public abstract class TextTask
     /// </summary>
     public virtual bool SweepsEach => false;
 
+    /// <summary>
+    /// Whether models are trained before they are measured; else their first weights are, from each seed, and no rate is looked for: for what does
+    /// not depend on weights, such as the time of a step.
+    /// </summary>
+    public virtual bool Trains => true;
+
     /// <summary>The text where a person names no file; null: a file must be named.</summary>
     public virtual Corpus? DefaultText() => Corpus.Default();
 

@@ -7,5 +7,11 @@ public static class TextTaskTable
     public static IReadOnlyList<TextTask> All { get; } =
     [
         new Filler(),
+        new Granularity(),
+        new Ratio(),
+        new Dna(),
+        new Massive(),
+        new RepeatedText(),
+        new LongDecode(),
     ];
 }

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Text;
-using System.Text.Json;
 using Weft.Tensors;
 
 namespace Weft.Models.Tokenizers;
@@ -76,49 +75,7 @@ public sealed class Tokenizer
     }
 
     /// <summary>Writes the tokenizer.json of plain bytes: ids 0 to 255 are the bytes, and any text is its bytes.</summary>
-    public static void WriteBytes(Stream stream)
-    {
-        using var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, NewLine = "\n" });
-        writer.WriteStartObject();
-        writer.WriteString("version", "1.0");
-        foreach (string none in (string[])["truncation", "padding"])
-        {
-            writer.WriteNull(none);
-        }
-        writer.WriteStartArray("added_tokens");
-        writer.WriteEndArray();
-        writer.WriteNull("normalizer");
-        foreach (string part in (string[])["pre_tokenizer", "decoder"])
-        {
-            writer.WriteStartObject(part);
-            writer.WriteString("type", "ByteLevel");
-            writer.WriteBoolean("add_prefix_space", false);
-            writer.WriteBoolean("trim_offsets", true);
-            writer.WriteBoolean("use_regex", false);
-            writer.WriteEndObject();
-        }
-        writer.WriteNull("post_processor");
-        writer.WriteStartObject("model");
-        writer.WriteString("type", "BPE");
-        foreach (string none in (string[])["dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"])
-        {
-            writer.WriteNull(none);
-        }
-        foreach (string no in (string[])["fuse_unk", "byte_fallback", "ignore_merges"])
-        {
-            writer.WriteBoolean(no, false);
-        }
-        writer.WriteStartObject("vocab");
-        for (int b = 0; b < 256; b++)
-        {
-            writer.WriteNumber(new Rune(ByteAlphabet.Of((byte)b)).ToString(), b);
-        }
-        writer.WriteEndObject();
-        writer.WriteStartArray("merges");
-        writer.WriteEndArray();
-        writer.WriteEndObject();
-        writer.WriteEndObject();
-    }
+    public static void WriteBytes(Stream stream) => ByteLevelFile.Write(stream, ByteLevelFile.Bytes(), []);
 
     /// <summary>The ids of a text, with the special tokens that belong around it unless told otherwise.</summary>
     public int[] Encode(string text, bool addSpecial = true)

@@ -156,8 +156,8 @@ public class TextProbeTests
         {
             Models = ["mamba2[state=8]*2"],
             Width = 32,
-            Budget = new Budget(task.Equal, task.Equal == BudgetKind.Flops ? 1e9 : 20_000),
-            Rates = [0.003],
+            Budget = task.Trains ? new Budget(task.Equal, task.Equal == BudgetKind.Flops ? 1e9 : 20_000) : null,
+            Rates = task.Trains ? [0.003] : null,
             Seeds = 1,
             Out = folder.Path,
         }, _ => { }, TestContext.Current.CancellationToken);
