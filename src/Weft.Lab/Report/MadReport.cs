@@ -19,12 +19,12 @@ internal static class MadReport
         Tick[] tasks = [new(1, "mean"), .. kinds.Select((k, i) => new Tick(i + 2, k.Key))];
         Quantity[] quantities =
         [
-            new(Score, "MAD score, and its parts", "Tokens right: the mean over the settings of each task, and the mean of the tasks.", Better.Higher) { Unit = "share", Axis = "task", Ticks = tasks },
+            new(Score, "MAD score", "Tokens right: the mean over the settings of each task, and the mean of the tasks.", Better.Higher) { Unit = "share", Axis = "task", Ticks = tasks },
             .. kinds.Select(k => new Quantity(k.Key, k.First().Title, $"{Sentence.Upper(k.First().Line)}. Tokens right, a model trained anew for each setting.", Better.Higher)
             {
                 Unit = "share",
                 Axis = "setting",
-                Ticks = [.. k.Select((s, i) => new Tick(i + 1, s.Change.Length > 0 ? s.Change : "base"))],
+                Ticks = [.. k.Select((s, i) => new Tick(i + 1, s.Change.Length > 0 ? s.Change : "baseline"))],
             }),
         ];
         TextModel[] models = [.. settings[0].Models.Select((m, i) => Of(grid, kinds, settings, i))];
@@ -70,7 +70,7 @@ internal static class MadReport
 
     private static double Mean(IEnumerable<double> values) => values.DefaultIfEmpty(double.NaN).Average();
 
-    private static IReadOnlyList<string> Findings(MadGrid grid, TextReport report, IReadOnlyList<ProbeReport> settings)
+    private static List<string> Findings(MadGrid grid, TextReport report, IReadOnlyList<ProbeReport> settings)
     {
         Quantity score = report.Task.Quantities[0];
         List<string> findings = [$"MAD score: {Standing(report, score, 1)}"];

@@ -67,7 +67,7 @@ const linesOf = q => models.flatMap((m, model) => {
   const xs = xsOf(m, q), f = formatOf(q);
   if (!xs.length) return [];
   return [
-    { model, kind: "main", points: xs.map(x => [x, mean(at(m, q, x))]), says: ([x]) => told(at(m, q, x), f) },
+    { model, kind: q.ticks ? "point" : "main", points: xs.map(x => [x, mean(at(m, q, x))]), says: ([x]) => told(at(m, q, x), f) },
     ...many ? [{ model, kind: "seeds", points: xs.flatMap(x => at(m, q, x).map(v => [x, v])) }] : [],
   ];
 });
@@ -82,12 +82,12 @@ function range(values) {
 const charts = Object.fromEntries(task.quantities.map((q, i) => {
   const id = `quantity-${i}`, f = formatOf(q), box = make("div", [], "chart");
   box.id = id;
-  byId("charts").append(make("figure", [make("div", make("h3", q.title), "heading"), box, make("figcaption", q.note + (many ? " Line: the mean over seeds; dots: each seed." : ""))], "wide"));
+  byId("charts").append(make("figure", [make("div", make("h3", q.title), "heading"), box, make("figcaption", q.note + (many ? ` ${q.ticks ? "Mark" : "Line"}: the mean over seeds; dots: each seed.` : ""))], "wide"));
   return [id, {
     spec() {
       const lines = linesOf(q), ys = lines.flatMap(l => l.points.map(p => p[1])), xs = lines.flatMap(l => l.points.map(p => p[0]));
       const isLog = q.is_logarithmic && ys.every(y => y > 0), few = new Set(xs).size;
-      const x = { name: xName(q), label: v => ticksOf(q).length ? tick(q, v) ?? "" : v >= 1024 && Number.isInteger(v) ? tokens(v) : figure(v), title: v => place(q, v), loose: false, ...q.ticks ? { interval: 1 } : {} };
+      const x = { name: xName(q), label: v => ticksOf(q).length ? tick(q, v) ?? "" : v >= 1024 && Number.isInteger(v) ? tokens(v) : figure(v), title: v => place(q, v), loose: false, ...q.ticks ? { interval: 1, range: [0, q.ticks.length + 1] } : {} };
       return {
         lines, y: { name: q.unit === "share" ? "" : q.unit, format: f, label: bareOf(q), ...isLog ? { base: 10 } : ys.length ? { range: range(ys) } : {} },
         x: q.has_logarithmic_axis && xs.every(v => v > 0) && few > 1 ? { ...x, base: 2 } : x,
