@@ -154,7 +154,8 @@ public sealed class Probe
         var model = new LanguageModel(config, device, 1);
         return new ProbedModel(config.Name, config.Blocks.ToString(), config.Width, model.ParameterCount(),
             [.. task.ScoreOn.Select(d => model.Cost(1, task.Length(d) - 1).StateBytes)], best.Rate,
-            [.. sweep.Select(t => ReferenceEquals(t, best) ? t : t with { Scores = [] })], repeated) { Decay = best.Decay };
+            [.. sweep.Select(t => ReferenceEquals(t, best) ? t : t with { Scores = [] })], repeated)
+        { Decay = best.Decay };
     }
 
     /// <summary>One trial, unless it is kept already.</summary>
@@ -180,7 +181,8 @@ public sealed class Probe
                 {
                     Tell(done, last);
                 }
-            }, cancel) with { Decay = how.Decay };
+            }, cancel) with
+            { Decay = how.Decay };
             Kept.Write(path, new KeptTrial(key, trial), ProbeJson.Default.KeptTrial);
         }
 
