@@ -47,7 +47,7 @@ internal sealed class ProbeCommand : WeftCommand
 
     public override IReadOnlyList<string> Notes =>
     [
-        "Each model is trained at every rate; at the best, from the other seeds too. Learning ends where a generated task is solved.",
+        "Each model is trained at every rate; at the best, from the other seeds too. Generated tasks end where they are solved.",
         "Ctrl-C saves the finished trials; the same command goes on with the next.",
     ];
 
