@@ -49,7 +49,7 @@ internal sealed class ProbeCommand : WeftCommand
 
     public override IReadOnlyList<string> Notes =>
     [
-        "Each model is trained at every rate; at the best, from the other seeds too; until it solves a generated task.",
+        "Each model is trained at every rate; at the best, from the other seeds too. Generated tasks end where they are solved.",
         "Ctrl-C saves the finished trials; the same command goes on with the next.",
     ];
 

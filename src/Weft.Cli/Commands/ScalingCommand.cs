@@ -44,7 +44,7 @@ internal sealed class ScalingCommand : WeftCommand
 
     public override IReadOnlyList<string> Notes =>
     [
-        "Each model is trained at several widths for every budget; the best at each make its curve. FLOPs are those the kernels count.",
+        "Each model is trained at several widths for every budget; the best make its curve. FLOPs are those that kernels count.",
         "Ctrl-C saves the finished runs; the same command goes on with the next.",
     ];
 

@@ -9,7 +9,7 @@ namespace Weft.Lab.Report;
 public static class TextFindings
 {
     /// <summary>With one seed, relative differences below this are taken for noise.</summary>
-    public const double SingleSeedDoubt = 0.02;
+    public const double SingleSeedDoubt = 0.01;
 
     /// <summary>Derives the findings, in the order of the task's quantities.</summary>
     public static IReadOnlyList<string> Of(TextReport report)
@@ -67,7 +67,10 @@ public static class TextFindings
     }
 
     /// <summary>Whether two figures cannot be told apart: their seeds overlap, or with one seed they are close.</summary>
-    internal static bool IsTied(IReadOnlyList<double> a, IReadOnlyList<double> b) => Math.Min(a.Count, b.Count) > 1
+    internal static bool IsTied(IReadOnlyList<double> a, IReadOnlyList<double> b, double singleSeedDoubt = SingleSeedDoubt) => Math.Min(a.Count, b.Count) > 1
         ? Math.Max(a.Min(), b.Min()) <= Math.Min(a.Max(), b.Max())
-        : Math.Abs(a.Average() - b.Average()) <= SingleSeedDoubt * Math.Max(Math.Abs(a.Average()), Math.Abs(b.Average()));
+        : Math.Abs(a.Average() - b.Average()) <= singleSeedDoubt * Math.Max(Math.Abs(a.Average()), Math.Abs(b.Average()));
+
+    /// <summary>Whether a is less than b: -1; more: 1; 0: too close to tell.</summary>
+    internal static int Compare(IReadOnlyList<double> a, IReadOnlyList<double> b, double singleSeedDoubt = SingleSeedDoubt) => IsTied(a, b, singleSeedDoubt) ? 0 : a.Average().CompareTo(b.Average());
 }

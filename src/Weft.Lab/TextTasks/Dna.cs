@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Numerics;
+using Weft.Lab.Report;
 using Weft.Models;
 using Weft.Tensors;
 using Weft.Training;
@@ -22,7 +23,7 @@ internal sealed class Dna : TextTask
     private const int Scored = 1 << 15;       // bases scored at every context
     private const int LeastHalved = 64;       // half of less is narrower than the heads of most models
     private const int Piece = 2048;           // tokens read at a time
-    private const double Doubt = 0.01;        // of perplexity, with one seed
+    private const double Doubt = 0.003;       // of perplexity, relative, with one seed
     private const string ByParameters = "perplexity", ByContext = "perplexity_by_context", TheWidth = "the width";
 
     public override string Name => "dna";
@@ -91,27 +92,28 @@ internal sealed class Dna : TextTask
     {
         foreach (TextModel model in report.Models)
         {
-            double[] contexts = TextValues.Points(model, ByContext);
-            if (contexts.Length < 2 || TextValues.Of(model, ByContext, contexts[0]) is not { } first || TextValues.Of(model, ByContext, contexts[^1]) is not { } last)
+            IReadOnlyList<double> contexts = model.Axis(ByContext);
+            if (contexts.Count < 2)
             {
                 continue;
             }
 
-            string change = TextValues.Compare(last, first, Doubt) switch { < 0 => "gains with context", > 0 => "loses with context", _ => "does not change with context by more than is sure" };
-            double best = contexts.MinBy(c => TextValues.Of(model, ByContext, c)!.Value.Mean);
-            yield return $"Context: {model.Name} {change}: {Figure(first.Mean)} at {contexts[0]:0}, {Figure(last.Mean)} at {contexts[^1]:0}, best at {best:0} ({Figure(TextValues.Of(model, ByContext, best)!.Value.Mean)}).";
+            IReadOnlyList<double> first = model.At(ByContext, contexts[0]), last = model.At(ByContext, contexts[^1]);
+            string change = TextFindings.Compare(last, first, Doubt) switch { < 0 => "gains with context", > 0 => "loses with context", _ => "does not change with context by more than is sure" };
+            double best = contexts.MinBy(c => model.Mean(ByContext, c));
+            yield return $"Context: {model.Name} {change}: {Figure(first.Average())} at {contexts[0]:0}, {Figure(last.Average())} at {contexts[^1]:0}, best at {best:0} ({Figure(model.Mean(ByContext, best))}).";
         }
 
-        (TextModel? attention, TextModel? recurrent) = TextValues.Sides(report);
+        (TextModel? attention, TextModel? recurrent) = Layers.Sides(report);
         if (attention is not null && recurrent is not null && Best(attention) is { } a && Best(recurrent) is { } r)
         {
-            yield return $"Attention: at equal data the best perplexity of {recurrent.Name} is {Figure(r.Mean)}, of {attention.Name} {Figure(a.Mean)}: "
-                + (TextValues.Compare(r, a, Doubt) switch { < 0 => "the recurrent model is better, as published.", > 0 => "attention is better, against what was published.", _ => "too close to tell." });
+            yield return $"Attention: at equal data the best perplexity of {recurrent.Name} is {Figure(r.Average())}, of {attention.Name} {Figure(a.Average())}: "
+                + (TextFindings.Compare(r, a, Doubt) switch { < 0 => "the recurrent model is better, as published.", > 0 => "attention is better, against what was published.", _ => "too close to tell." });
         }
     }
 
-    private static (double Mean, double Spread, int Seeds)? Best(TextModel model) =>
-        TextValues.Points(model, ByParameters) is { Length: > 0 } points ? points.Select(p => TextValues.Of(model, ByParameters, p)!.Value).MinBy(v => v.Mean) : null;
+    private static IReadOnlyList<double>? Best(TextModel model) =>
+        model.Axis(ByParameters) is { Count: > 0 } points ? points.Select(p => model.At(ByParameters, p)).MinBy(v => v.Average()) : null;
 
     private static string Figure(double perplexity) => perplexity.ToString("F3", CultureInfo.InvariantCulture);
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using Weft.Lab.Report;
 using Weft.Models;
 using Weft.Models.Tokenizers;
 using Weft.Tensors;
@@ -109,7 +110,7 @@ internal sealed class Granularity : TextTask
 
     public override IEnumerable<string> Findings(TextReport report)
     {
-        (TextModel? attention, TextModel? recurrent) = TextValues.Sides(report);
+        (TextModel? attention, TextModel? recurrent) = Layers.Sides(report);
         if (attention is null || recurrent is null)
         {
             yield break;
@@ -119,8 +120,8 @@ internal sealed class Granularity : TextTask
         {
             // From the worst to the best that the essay predicts; the last two may be level.
             (TextModel Model, double X)[] order = [(attention, 1), (recurrent, 1), (recurrent, Bpe), (attention, Bpe)];
-            (double Mean, double Spread, int Seeds)?[] values = [.. order.Select(o => TextValues.Of(o.Model, quantity, o.X))];
-            if (values.Any(v => v is null))
+            IReadOnlyList<double>[] values = [.. order.Select(o => o.Model.At(quantity, o.X))];
+            if (values.Any(v => v.Count == 0))
             {
                 continue;
             }
@@ -129,7 +130,7 @@ internal sealed class Granularity : TextTask
             bool isClose = false;
             for (int i = 1; i < order.Length; i++)
             {
-                int step = TextValues.Compare(values[i]!.Value, values[i - 1]!.Value);
+                int step = TextFindings.Compare(values[i], values[i - 1]);
                 isClose |= step == 0 && i < order.Length - 1;
                 if (step > 0)
                 {
@@ -138,7 +139,7 @@ internal sealed class Granularity : TextTask
             }
 
             yield return $"Order at {at}: the essay predicts, from worst to best, {string.Join(", ", order.Select(Named))}, the last two perhaps level; here they have "
-                + string.Join(", ", values.Select(v => v!.Value.Mean.ToString("F3", CultureInfo.InvariantCulture))) + " bits per byte: "
+                + string.Join(", ", values.Select(v => v.Average().ToString("F3", CultureInfo.InvariantCulture))) + " bits per byte: "
                 + (broken.Count > 0 ? $"{string.Join("; ", broken)}." : isClose ? "no step is against it, and some are too small to tell." : "that order.");
         }
 

@@ -13,4 +13,18 @@ internal static class Layers
 
     /// <summary>Whether a block mixes along time at all.</summary>
     public static bool IsMixer(BlockSpec block) => !Others.Contains(block.Name);
+
+    /// <summary>The first model of only attention, and the first without any; null where there is none.</summary>
+    public static (TextModel? Attention, TextModel? Recurrent) Sides(TextReport report)
+    {
+        TextModel? attention = null, recurrent = null;
+        foreach (TextModel model in report.Models)
+        {
+            var blocks = Pattern.Parse(model.Pattern);
+            attention ??= blocks.Where(IsMixer).All(IsAttention) ? model : null;
+            recurrent ??= !blocks.Any(IsAttention) ? model : null;
+        }
+
+        return (attention, recurrent);
+    }
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Weft.Lab.Report;
 using Weft.Models;
 using Weft.Tensors;
 using Weft.Training;
@@ -75,23 +76,23 @@ internal sealed class Ratio : TextTask
     {
         foreach (TextModel model in report.Models)
         {
-            double[] counts = TextValues.Points(model, Bits);
-            if (counts.Length < 3)
+            IReadOnlyList<double> counts = model.Axis(Bits);
+            if (counts.Count < 3)
             {
                 continue;
             }
 
-            (double Mean, double Spread, int Seeds) Of(double k) => TextValues.Of(model, Bits, k)!.Value;
-            double best = counts.MinBy(k => Of(k).Mean);
-            string level = string.Join(", ", counts.Where(k => k != best && TextValues.Compare(Of(k), Of(best)) == 0).Select(k => $"{k:0}"));
-            string worse = string.Join(", ", counts.Where(k => TextValues.Compare(Of(k), Of(best)) > 0).Select(k => string.Create(CultureInfo.InvariantCulture, $"{k:0} (by {Of(k).Mean - Of(best).Mean:F3})")));
-            yield return string.Create(CultureInfo.InvariantCulture, $"Loss: {model.Name} is best with {best:0} attention layers ({Of(best).Mean:F3} bits per byte); ")
+            IReadOnlyList<double> Of(double k) => model.At(Bits, k);
+            double best = counts.MinBy(k => Of(k).Average());
+            string level = string.Join(", ", counts.Where(k => k != best && TextFindings.Compare(Of(k), Of(best)) == 0).Select(k => $"{k:0}"));
+            string worse = string.Join(", ", counts.Where(k => TextFindings.Compare(Of(k), Of(best)) > 0).Select(k => string.Create(CultureInfo.InvariantCulture, $"{k:0} (by {Of(k).Average() - Of(best).Average():F3})")));
+            yield return string.Create(CultureInfo.InvariantCulture, $"Loss: {model.Name} is best with {best:0} attention layers ({Of(best).Average():F3} bits per byte); ")
                 + (level.Length > 0 ? $"level with {level}" : "level with none") + (worse.Length > 0 ? $"; worse with {worse}." : ".");
-            double[] recalled = TextValues.Points(model, Recalled);
-            if (recalled.Length > 1)
+            IReadOnlyList<double> recalled = model.Axis(Recalled);
+            if (recalled.Count > 1)
             {
                 yield return $"Memory: a passage that comes again costs {model.Name} fewer bits per byte by "
-                    + string.Join(", ", recalled.Select(k => string.Create(CultureInfo.InvariantCulture, $"{TextValues.Of(model, Recalled, k)!.Value.Mean:F3} with {k:0}"))) + " attention layers.";
+                    + string.Join(", ", recalled.Select(k => string.Create(CultureInfo.InvariantCulture, $"{model.Mean(Recalled, k):F3} with {k:0}"))) + " attention layers.";
             }
         }
     }
