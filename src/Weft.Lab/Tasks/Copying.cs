@@ -32,7 +32,7 @@ internal abstract class Copying : LabTask
     public override IReadOnlyList<int> ScoreOn => [10, 20, 40, 80, 200];
 
     // Twice the longest that is trained on: whether copying was learned, not strings of some lengths.
-    public override int Main => 2 * TrainOn[^1];
+    public override int MainOf(IReadOnlyList<int> trainOn, IReadOnlyList<int> scoreOn) => 2 * trainOn.Max();
 
     public override bool Takes(int difficulty) => difficulty is > PrefixCopy.Gram and <= 4096;
 

@@ -29,8 +29,8 @@ public abstract class LabTask
     /// <summary>The difficulties that are scored, from the easiest; the harder ones may be past all that was trained on.</summary>
     public abstract IReadOnlyList<int> ScoreOn { get; }
 
-    /// <summary>The difficulty by which learning is followed and rates are compared: the hardest that is trained on, unless told otherwise.</summary>
-    public virtual int Main => TrainOn.Max();
+    /// <summary>The difficulty by which learning is followed and rates are compared.</summary>
+    public int Main => MainOf(TrainOn, ScoreOn);
 
     /// <summary>The models that are compared unless told otherwise: presets' names, or patterns.</summary>
     public abstract IReadOnlyList<string> Models { get; }
@@ -73,4 +73,7 @@ public abstract class LabTask
 
     /// <summary>Makes an example that is scored: as in training, but where examples contain text, of text that is held out.</summary>
     public virtual void MakeHeldOut(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets) => Make(random, difficulty, tokens, targets);
+
+    /// <summary>That difficulty where these are trained on and scored: the hardest that is trained on, unless told otherwise.</summary>
+    public virtual int MainOf(IReadOnlyList<int> trainOn, IReadOnlyList<int> scoreOn) => trainOn.Max();
 }

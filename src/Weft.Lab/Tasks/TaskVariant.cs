@@ -8,7 +8,7 @@ public sealed class TaskVariant : LabTask
     private readonly LabTask task;
     private readonly int[] trainOn, scoreOn;
 
-    /// <summary>Changes a task's difficulties; null: its own. The hardest that is trained on is scored in any case, since learning is followed by it.</summary>
+    /// <summary>Changes a task's difficulties; null: its own. That by which learning is followed is scored in any case.</summary>
     /// <exception cref="InputException">The task has no examples of one of them.</exception>
     public TaskVariant(LabTask task, IReadOnlyList<int>? trainOn, IReadOnlyList<int>? scoreOn)
     {
@@ -24,8 +24,7 @@ public sealed class TaskVariant : LabTask
 
         this.trainOn = [.. (trainOn ?? task.TrainOn).Distinct().Order()];
         IReadOnlyList<int> scored = scoreOn ?? task.ScoreOn;
-        Main = task.Main > task.TrainOn.Max() && scored.Contains(task.Main) ? task.Main : this.trainOn[^1];
-        this.scoreOn = [.. scored.Append(Main).Distinct().Order()];
+        this.scoreOn = [.. scored.Append(task.MainOf(this.trainOn, scored)).Distinct().Order()];
     }
 
     /// <inheritdoc/>
@@ -50,7 +49,7 @@ public sealed class TaskVariant : LabTask
     public override IReadOnlyList<int> ScoreOn => scoreOn;
 
     /// <inheritdoc/>
-    public override int Main { get; }
+    public override int MainOf(IReadOnlyList<int> trainOn, IReadOnlyList<int> scoreOn) => task.MainOf(trainOn, scoreOn);
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> Models => task.Models;

@@ -57,7 +57,7 @@ public sealed class Mamba3 : Mixer
 
     /// <summary>
     /// Options: <c>state</c> N, <c>head-dim</c> P, <c>expand</c>, <c>rank</c> R (1, 2 or 4), <c>rope-fraction</c> (of the states that turn, 0.5
-    /// or 1), <c>chunk</c> (tokens, 64 / R); see <see cref="Mamba3Options"/>.
+    /// or 1), <c>decay</c> (learned, or slowest: always 1e-4 dt, an ablation), <c>chunk</c> (tokens, 64 / R); see <see cref="Mamba3Options"/>.
     /// </summary>
     /// <exception cref="InputException">An option is out of range, does not divide, or leaves nothing to turn.</exception>
     public static Mamba3 Create(BlockOptions options, Builder builder)
@@ -71,6 +71,7 @@ public sealed class Mamba3 : Mixer
             Expand = options.Int("expand", usual.Expand, 1, 16),
             Rank = rank,
             TurnAll = options.Choice("rope-fraction", "0.5", "0.5", "1") == "1",
+            HasDecay = options.Choice("decay", "learned", "learned", "slowest") == "learned",
             Chunk = options.Int("chunk", usual.Chunk / rank, 1, 1024),
         };
         int inner = chosen.Expand * builder.Width;
@@ -89,7 +90,7 @@ public sealed class Mamba3 : Mixer
         int at = 2 * (inner + states);
         Tensor b = Ops.RmsNorm(all.Columns(2 * inner, states), normB, NormEpsilon, o.State), c = Ops.RmsNorm(all.Columns((2 * inner) + states, states), normC, NormEpsilon, o.State);
         Tensor dt = Ops.Softplus(Ops.Add(all.Columns(at, heads), dtBias)), rate = Ops.Affine(Ops.Tanh(all.Columns(at + (3 * heads), pairs)), 0.5f);
-        Tensor a = Ops.Multiply(dt, Ops.Affine(Decay(all.Columns(at + heads, heads)), -1));
+        Tensor a = o.HasDecay ? Ops.Multiply(dt, Ops.Affine(Decay(all.Columns(at + heads, heads)), -1)) : Ops.Affine(dt, -SlowestDecay);
 
         var inputs = new TrapezoidInputs(b, c, biasB, biasC, all.Columns(inner, inner), upX, rate, dt, a, Ops.Sigmoid(all.Columns(at + (2 * heads), heads)), skip);
         (Tensor y, TrapezoidState after) = Trapezoid.Chunked(inputs, before.Before(tape), o.Chunk);
@@ -145,6 +146,9 @@ public sealed record Mamba3Options
 
     /// <summary>Whether all states turn, rather than half of them.</summary>
     public bool TurnAll { get; init; }
+
+    /// <summary>Whether the decay follows from the data, as the authors' does; else it is always the slowest, so that a state fades by no more than it must.</summary>
+    public bool HasDecay { get; init; } = true;
 
     /// <summary>Tokens computed together: changes the speed, and nothing else but rounding.</summary>
     public int Chunk { get; init; } = 64;
