@@ -10,6 +10,7 @@ namespace Weft.Lab.Claims;
 /// </summary>
 internal static class Judges
 {
+    private const double DnaDoubt = 0.003; // of perplexity, relative, with one seed
     private const double Solved = 0.99, Learned = 0.5, Followed = 0.9;
 
     /// <summary>
@@ -61,8 +62,8 @@ internal static class Judges
         int longest = report.Difficulties()[^1], trained = report.Task.TrainOn.Max();
         string said = string.Join("; ", report.Models.Select(m => $"{m.Name}: {Spread(m.Exact(trained), Share)} at {trained} bits, {Spread(m.Exact(longest), Share)} at {longest}"));
         ProbedModel[] able = [.. report.Models.Where(IsAble)], unable = [.. report.Models.Where(m => !IsAble(m))];
-        return new(said, unable.Any(m => m.Exact(longest) is { Count: > 0 } e && e.Max() > Learned) || able.Any(m => m.Exact(longest).DefaultIfEmpty().Max() < Learned) ? Verdict.DidNotHold
-            : able.All(m => m.Exact(longest).Average() >= Followed) ? Verdict.Held : Verdict.TooSmallToTell);
+        return new(said, unable.Any(m => m.Exact(longest) is { Count: > 0 } e && e.Max() > Learned) ? Verdict.DidNotHold
+            : able.All(m => m.Exact(longest) is { Count: > 0 } e && e.Average() >= Followed) ? Verdict.Held : Verdict.TooSmallToTell);
 
         // Whose transitions have negative or complex eigenvalues, or are no linear map.
         static bool IsAble(ProbedModel m) => m.Pattern.Contains("negative-eigenvalues", StringComparison.Ordinal) || m.Pattern.Contains("mamba3", StringComparison.Ordinal) || m.Pattern.Contains("slstm", StringComparison.Ordinal);
@@ -131,6 +132,44 @@ internal static class Judges
         }
 
         return new(string.Join("; ", said), verdicts.Contains(Verdict.DidNotHold) ? Verdict.DidNotHold : verdicts.Contains(Verdict.TooSmallToTell) ? Verdict.TooSmallToTell : Verdict.Held);
+    }
+
+    /// <summary>DNA: the recurrent model beats attention at equal data and the same width, and predicts better the more context it has.</summary>
+    public static ClaimFinding Dna(ClaimReports reports)
+    {
+        TextReport report = reports.Text();
+        TextModel recurrent = report.Models.First(m => !m.Pattern.Contains("attention", StringComparison.Ordinal));
+        TextModel[] attention = [.. report.Models.Where(m => m != recurrent)];
+        IReadOnlyList<double> contexts = recurrent.Axis("perplexity_by_context");
+        (double from, double to) = (contexts[0], contexts[^1]);
+        string said = string.Join("; ", report.Models.Select(m => $"{m.Name}: perplexity {string.Join(", ", m.Axis("perplexity").Select(p => $"{Spread(m.At("perplexity", p), Bits)} with {Count(p)} parameters"))}, {Spread(m.At("perplexity_by_context", from), Bits)} after {from:0} bases and {Spread(m.At("perplexity_by_context", to), Bits)} after {to / 1024:0}k"));
+        int better = attention.Min(m => TextFindings.Compare(m.At("perplexity_by_context", from), recurrent.At("perplexity_by_context", from), DnaDoubt)), gains = TextFindings.Compare(recurrent.At("perplexity_by_context", to), recurrent.At("perplexity_by_context", from), DnaDoubt);
+        return new(said, better < 0 || gains > 0 ? Verdict.DidNotHold : better > 0 && gains < 0 ? Verdict.Held : Verdict.TooSmallToTell);
+    }
+
+    /// <summary>Massive values by the paper's definition, ruinous to set to zero and harmless to set to their mean.</summary>
+    public static ClaimFinding Massive(ClaimReports reports)
+    {
+        TextReport report = reports.Text();
+        string said = string.Join("; ", report.Models.Where(m => m.Axis("ratio").Count > 0).Select(m => $"{m.Name}: largest value {Most(m, "ratio"):0.0} times the median, massive values {Most(m, "massive"):0.##}; the largest set to zero cost {Most(m, "values_zeroed"):0.000} bits per byte, to their mean {Most(m, "values_patched"):0.000}"));
+        TextModel[] have = [.. report.Models.Where(m => m.Pattern.Contains("attention", StringComparison.Ordinal) && m.Axis("massive").Count > 0 && Most(m, "massive") >= 1)];
+        return new(said, have.Length == 0 ? Verdict.TooSmallToTell : have.All(m => Most(m, "values_zeroed") > 1 && Most(m, "values_patched") < 0.1) ? Verdict.Held : Verdict.DidNotHold);
+
+        static double Most(TextModel m, string quantity) => m.Axis(quantity).Max(x => m.Mean(quantity, x));
+    }
+
+    /// <summary>Votes for an answer count more than their number in attention, and more than in recurrent models; nothing is said where no model looks back.</summary>
+    public static ClaimFinding Repetition(ClaimReports reports)
+    {
+        TextReport report = reports.Text();
+        TextModel[] models = [.. report.Models.Where(m => m.Axis("votes").Count > 1)];
+        IReadOnlyList<double> votes = models[0].Axis("votes");
+        (double one, double most) = (votes[0], votes[^1]);
+        double counted = Math.Log2(most / one);
+        string said = string.Join("; ", models.Select(m => $"{m.Name}: odds of what came {most:0} times over what came once and last {Spread(m.At("votes", most), Bits)} bits ({Spread(m.At("votes", one), Bits)} at one each; counting adds {counted:0}), both answers together {Spread(m.At("either", most), Share)}; other text after {m.Axis("rest")[^1]:0} copies costs {Spread(m.At("rest", m.Axis("rest")[^1]), Bits)} bits per byte more"));
+        TextModel[] looking = [.. models.Where(m => m.Mean("either", most) >= Learned)], attention = [.. looking.Where(m => m.Pattern.Contains("attention", StringComparison.Ordinal))];
+        double Rise(TextModel m) => m.Mean("votes", most) - m.Mean("votes", one);
+        return new(said, attention.Length == 0 ? Verdict.TooSmallToTell : attention.All(m => Rise(m) > counted) ? Verdict.Held : Verdict.DidNotHold);
     }
 
     // Accuracy rises with state at the difficulty that tells models of fixed state apart best: the most beats the least beyond the spread, and no step goes down beyond it.

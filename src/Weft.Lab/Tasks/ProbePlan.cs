@@ -54,7 +54,7 @@ internal sealed record ProbePlan(string Key, string Budget, IReadOnlyList<double
         Trial Run(int steps) => TaskTrial.Run(task, config, device, new TrialOptions(new Budget(BudgetKind.Steps, steps), NoRate, 1, Examples: 1, Evaluations: 1), score: false, null, cancel);
         Run(2); // code that is still being compiled
         Trial trial = Run(MeasuredSteps);
-        double steps = (double)trial.Samples / task.Batch;
+        const double steps = MeasuredSteps;
         var model = new LanguageModel(config with { Vocabulary = task.Vocabulary }, device, 1);
         Dictionary<int, double> scores = task.ScoreOn.Append(task.Main).Distinct().ToDictionary(d => d, d =>
         {

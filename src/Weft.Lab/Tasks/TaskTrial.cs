@@ -53,7 +53,7 @@ public static class TaskTrial
     {
         ArgumentNullException.ThrowIfNull(task);
         ArgumentNullException.ThrowIfNull(options);
-        int longest = task.TrainOn.Max(task.Length), batch = task.Batch;
+        int longest = task.TrainOn.Max(d => task.Length(d) * task.Packed(d)), batch = task.Batch;
         config = config with { Vocabulary = task.Vocabulary, Context = longest };
         var model = new LanguageModel(config, device, options.Seed);
         TrainingOptions training = new TrainingOptions { Budget = options.Budget, Rate = options.Rate, Seed = options.Seed, Decay = options.Decay ?? task.Decays[0], BatchSize = batch, Context = longest }.For(config);
@@ -62,15 +62,15 @@ public static class TaskTrial
         var difficulties = new RandomSource(options.Seed + 2);
         int[] tokens = new int[batch * longest], targets = new int[batch * longest];
         var curve = new List<TrialPoint>();
-        (long steps, long total, double flops, double seconds, long? solved, bool diverged) = (0, 0, 0, 0, null, false);
+        (long steps, long samples, long total, double flops, double seconds, long? solved, bool diverged) = (0, 0, 0, 0, 0, null, false);
         while (total == 0 || steps < total)
         {
             cancel.ThrowIfCancellationRequested();
             long start = Stopwatch.GetTimestamp(), before = device.Flops;
-            int difficulty = task.TrainOn[difficulties.NextInt(task.TrainOn.Count)], length = task.Length(difficulty);
+            int difficulty = task.TrainOn[difficulties.NextInt(task.TrainOn.Count)], packed = task.Packed(difficulty), length = task.Length(difficulty) * packed;
             for (int i = 0; i < batch; i++)
             {
-                examples.Make(difficulty, tokens.AsSpan(i * length, length), targets.AsSpan(i * length, length));
+                examples.Fill(difficulty, tokens.AsSpan(i * length, length), targets.AsSpan(i * length, length));
                 if (task.LearnsAll)
                 {
                     tokens.AsSpan((i * length) + 1, length - 1).CopyTo(targets.AsSpan(i * length));
@@ -91,15 +91,16 @@ public static class TaskTrial
             }
 
             steps++;
+            samples += batch * packed;
             flops += device.Flops - before;
             seconds += Stopwatch.GetElapsedTime(start).TotalSeconds;
             if (steps == total || steps * options.Evaluations / total > (steps - 1) * options.Evaluations / total)
             {
                 TaskAccuracy now = TaskScore.Of(model, task, task.Main, options.Examples, ScoreSeed);
-                curve.Add(new TrialPoint(steps * batch, flops, now.Exact, now.Correct, now.Loss));
+                curve.Add(new TrialPoint(samples, flops, now.Exact, now.Correct, now.Loss));
                 if (now.Exact >= options.Solved)
                 {
-                    solved = steps * batch;
+                    solved = samples;
                     break;
                 }
             }
@@ -108,7 +109,7 @@ public static class TaskTrial
         }
 
         TaskAccuracy[] scores = score && !diverged ? [.. task.ScoreOn.Select(d => TaskScore.Of(model, task, d, options.Examples, ScoreSeed + 1))] : [];
-        return new Trial(options.Rate, (int)options.Seed, steps * batch, solved, flops, seconds, diverged, curve, scores);
+        return new Trial(options.Rate, (int)options.Seed, samples, solved, flops, seconds, diverged, curve, scores);
     }
 
     // The steps in all, by what a step took so far: difficulties, and so steps, differ in length.
