@@ -8,10 +8,10 @@ public static class ClaimTable
     [
         new("copying", "A small Transformer copies strings twice as long as it was trained on, after less than a tenth of the samples that a recurrent model of its size needs.",
             "Jelassi et al., “Repeat After Me”, arXiv 2402.01032", "100 times fewer samples at 300 letters; recurrent models hardly go past the trained length",
-            ["probe copy --models \"(attention[heads=8, positions=hard-alibi] swiglu)*2\" --budget 1500steps --seeds 2", "probe copy --models \"(mamba2[state=64] swiglu[hidden=96])*2\" --budget 15000steps --rates 0.003,0.006 --seeds 1"], Judges.Copying),
+            ["probe copy --models \"attention[heads=16, positions=hard-alibi] swiglu attention[heads=2, positions=none] swiglu\" --rates 0.003 --budget 10000steps --seeds 2", "probe copy --models \"(mamba2[state=64] swiglu[hidden=216])*2\" --rates 0.003 --budget 12000steps --seeds 1"], Judges.Copying),
         new("recall", "Recall rises with a recurrent model's state; attention solves it, and so does a hybrid of one attention layer to three others.",
             "Arora et al., “Zoology”, arXiv 2312.04927, and “Based”, arXiv 2402.18668", "Mamba with 16 states mostly under 50 % of 64 pairs; a 70M attention model recalls better than a 1.4B gated convolution",
-            ["probe mqar"], Judges.Recall),
+            ["probe mqar --models \"attention*2,mamba2[state=4]*2,mamba2[state=16]*2,mamba2[state=64]*2,mamba2[state=16]*3 attention\" --rates 0.003,0.01 --budget 1500steps --seeds 2"], Judges.Recall),
         new("parity", "Recurrences whose transitions have only positive eigenvalues (Mamba-2, delta rules with beta in (0, 1)) do not follow parity past the trained length; sLSTM, Mamba-3 and Gated DeltaNet with beta in (0, 2) do.",
             "Grazzi et al., arXiv 2411.12537; Mamba-3, arXiv 2603.15569", "Mamba-2 0.9 %, Mamba-3 100 %, Gated DeltaNet with negative eigenvalues 100 % (scaled accuracy at 40 to 256 bits)",
             ["probe parity --models \"mamba2 swiglu,gated-deltanet swiglu,gated-deltanet[negative-eigenvalues] swiglu,slstm swiglu,(mamba3 swiglu)*2\" --rates 0.002,0.004,0.01 --budget 5000steps --seeds 3"], Judges.Parity),

@@ -8,8 +8,6 @@ namespace Weft.Lab.Tasks;
 /// </summary>
 internal abstract class Copying : LabTask
 {
-    private const int Together = 220; // tokens of a training sequence, at most, unless one string takes more
-
     /// <summary>The letters: tokens 0 to 25.</summary>
     public const int Letters = 26;
 
@@ -37,12 +35,6 @@ internal abstract class Copying : LabTask
     public override int MainOf(IReadOnlyList<int> trainOn, IReadOnlyList<int> scoreOn) => 2 * trainOn.Max();
 
     public override bool Takes(int difficulty) => difficulty is > PrefixCopy.Gram and <= 4096;
-
-    // As in the source: several strings a sequence, so that more is read in which an n-gram of the string may stand elsewhere. With one string of
-    // 20 letters a sequence, of which 1 % contain three letters twice, three letters are matched, and no more; that is too few for longer strings.
-    public override int Packed(int difficulty) => Math.Max(1, Together / Length(difficulty));
-
-    public override int Batch => 16;
 
     // Heads of 16 columns, which hold an n-gram better than heads of 8: of 80 letters, trained to 20, 74 % against 37 %. The half of them that
     // hard-alibi makes local see 1 to 4 tokens. Mamba-2's smaller state and MLP make the models equal in size.

@@ -65,9 +65,6 @@ public abstract class LabTask
     /// <summary>The tokens of an example, the answer included.</summary>
     public abstract int Length(int difficulty);
 
-    /// <summary>The examples that a training sequence holds, one after the other; each is scored by itself.</summary>
-    public virtual int Packed(int difficulty) => 1;
-
     /// <summary>
     /// Makes an example: its <paramref name="tokens"/>, and at each position the token that is to be predicted there, after reading those up to
     /// it; -1 where nothing is asked. It must follow from <paramref name="random"/> alone.

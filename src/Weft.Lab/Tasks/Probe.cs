@@ -207,11 +207,6 @@ public sealed class Probe
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(Encoding.UTF8.GetBytes($"{task.Vocabulary} {task.Batch} {task.Main} {string.Join('/', task.Decays)}: {string.Join(' ', task.TrainOn)}: {string.Join(' ', task.ScoreOn)}"));
-        if (task.TrainOn.Any(d => task.Packed(d) > 1))
-        {
-            hash.AppendData(Encoding.UTF8.GetBytes($"; packed {string.Join(' ', task.TrainOn.Select(task.Packed))}"));
-        }
-
         if (task.TrainingSet is { } set)
         {
             hash.AppendData(Encoding.UTF8.GetBytes($"; {set} examples"));

@@ -53,7 +53,7 @@ public static class TaskTrial
     {
         ArgumentNullException.ThrowIfNull(task);
         ArgumentNullException.ThrowIfNull(options);
-        int longest = task.TrainOn.Max(d => task.Length(d) * task.Packed(d)), batch = task.Batch;
+        int longest = task.TrainOn.Max(task.Length), batch = task.Batch;
         config = config with { Vocabulary = task.Vocabulary, Context = longest };
         var model = new LanguageModel(config, device, options.Seed);
         TrainingOptions training = new TrainingOptions { Budget = options.Budget, Rate = options.Rate, Seed = options.Seed, Decay = options.Decay ?? task.Decays[0], BatchSize = batch, Context = longest }.For(config);
@@ -67,10 +67,10 @@ public static class TaskTrial
         {
             cancel.ThrowIfCancellationRequested();
             long start = Stopwatch.GetTimestamp(), before = device.Flops;
-            int difficulty = task.TrainOn[difficulties.NextInt(task.TrainOn.Count)], packed = task.Packed(difficulty), length = task.Length(difficulty) * packed;
+            int difficulty = task.TrainOn[difficulties.NextInt(task.TrainOn.Count)], length = task.Length(difficulty);
             for (int i = 0; i < batch; i++)
             {
-                examples.Fill(difficulty, tokens.AsSpan(i * length, length), targets.AsSpan(i * length, length));
+                examples.Make(difficulty, tokens.AsSpan(i * length, length), targets.AsSpan(i * length, length));
                 if (task.LearnsAll)
                 {
                     tokens.AsSpan((i * length) + 1, length - 1).CopyTo(targets.AsSpan(i * length));
@@ -91,7 +91,7 @@ public static class TaskTrial
             }
 
             steps++;
-            samples += batch * packed;
+            samples += batch;
             flops += device.Flops - before;
             seconds += Stopwatch.GetElapsedTime(start).TotalSeconds;
             if (steps == total || steps * options.Evaluations / total > (steps - 1) * options.Evaluations / total)

@@ -85,9 +85,6 @@ public sealed class TaskVariant : LabTask
     public override int Length(int difficulty) => task.Length(difficulty);
 
     /// <inheritdoc/>
-    public override int Packed(int difficulty) => task.Packed(difficulty);
-
-    /// <inheritdoc/>
     public override void MakeHeldOut(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets) => task.MakeHeldOut(random, difficulty, tokens, targets);
 
     /// <inheritdoc/>

@@ -25,16 +25,8 @@ internal sealed class TrainingExamples
         next = order.Length;
     }
 
-    /// <summary>Fills a training sequence with the next ones, of a difficulty.</summary>
-    public void Fill(int difficulty, Span<int> tokens, Span<int> targets)
-    {
-        for (int length = task.Length(difficulty); !tokens.IsEmpty; tokens = tokens[length..], targets = targets[length..])
-        {
-            Make(difficulty, tokens[..length], targets[..length]);
-        }
-    }
-
-    private void Make(int difficulty, Span<int> tokens, Span<int> targets)
+    /// <summary>Makes the next one, of a difficulty.</summary>
+    public void Make(int difficulty, Span<int> tokens, Span<int> targets)
     {
         if (order.Length > 0)
         {

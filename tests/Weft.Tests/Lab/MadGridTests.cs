@@ -80,14 +80,14 @@ public class MadGridTests
 
         int[] tokens = new int[128], targets = new int[128];
         var examples = new TrainingExamples(setting, 5, 6);
-        Assert.Equal(0, Allocations.Least(() => examples.Fill(16, tokens, targets)));
+        Assert.Equal(0, Allocations.Least(() => examples.Make(16, tokens, targets)));
 
         static string[] Drawn(TrainingExamples examples, int count)
         {
             int[] tokens = new int[128], targets = new int[128];
             return [.. Enumerable.Range(0, count).Select(_ =>
             {
-                examples.Fill(16, tokens, targets);
+                examples.Make(16, tokens, targets);
                 return string.Join(' ', tokens);
             })];
         }
