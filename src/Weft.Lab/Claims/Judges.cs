@@ -37,10 +37,13 @@ internal static class Judges
     {
         ProbeReport report = reports.Probe();
         IReadOnlyList<int> lengths = report.Difficulties();
-        ProbedModel[] models = [.. report.Models.Where(m => m.Exact(lengths[0]).Count > 0).OrderBy(m => m.State[0])];
-        string said = string.Join("; ", models.Select(m => $"{Sentence.Bytes(m.State[0])}: " + string.Join(", ", lengths.Select(d => $"{Spread(m.Exact(d), Share)} at {d} letters"))));
-        bool falls = models.All(m => m.Exact(lengths[0]).Average() - m.Exact(lengths[^1]).Average() > 0 || m.Exact(lengths[0]).Average() == 0);
-        return new(said, models.Length < 2 || models[^1].Exact(lengths[0]).Average() < Learned ? Verdict.TooSmallToTell : !falls ? Verdict.DidNotHold : Rises(report, models));
+        ProbedModel[] models = [.. report.Models.Where(m => m.Exact(lengths[0]).Count > 0)];
+        string said = string.Join("; ", models.Select(m => $"{m.Name} ({Sentence.Bytes(m.State[0])}): " + string.Join(", ", lengths.Select(d => $"{Spread(m.Exact(d), Share)} of {d} letters"))));
+        bool falls = models.All(m => m.Exact(lengths[^1]).Average() < Learned);
+
+        // Of one mixer, since what a byte of state holds depends on it.
+        Verdict[] rise = [.. models.GroupBy(m => m.Pattern.TrimStart('(').Split('[', ' ')[0]).Where(g => g.Count() > 1).Select(g => Rises(report, [.. g.OrderBy(m => m.State[0])]))];
+        return new(said, models.Any(m => m.Exact(lengths[0]).Average() < Learned) ? Verdict.TooSmallToTell : !falls || rise.Contains(Verdict.DidNotHold) ? Verdict.DidNotHold : rise.Length > 0 && rise.All(v => v == Verdict.Held) ? Verdict.Held : Verdict.TooSmallToTell);
     }
 
     /// <summary>MQAR: attention and the hybrid solve it, and recurrent models do better the more state they have.</summary>
