@@ -26,7 +26,7 @@ public static class ClaimTable
             ["probe filler --budget 150KB --seeds 2"], Judges.Filler),
         new("granularity", "Attention depends on good tokens more than recurrences do: from worst to best stand attention on bytes, a state-space model on bytes, a state-space model on tokens, attention on tokens.",
             "Gu, “On the Tradeoffs of SSMs and Transformers” (2025)", "an order, no figures", ["probe granularity --budget 300KB --seeds 2"], Judges.Granularity),
-        new("ratio", "The loss of a hybrid is flat in the ratio of recurrent to attention layers around 3:1 to 10:1; recall needs some attention.",
+        new("ratio", "The loss of a hybrid is flat in the ratio of recurrent to attention layers around 3:1 to 10:1, and no higher than without attention. (That recall needs some is the claim above.)",
             "Dao and Gu, Mamba-2, arXiv 2405.21060 (9.2.3); Kimi Linear, arXiv 2510.26692", "perplexity of 48 layers: 8.60 without attention, 8.26 with 6 of it, 8.50 with 24, 8.68 with attention alone",
             ["probe ratio --budget 1e12flop --seeds 2"], Judges.Ratio),
         new("dna", "On DNA a state-space model gains with context, and beats attention at equal data.", "Gu and Dao, Mamba, arXiv 2312.00752 (4.3)",

@@ -102,7 +102,7 @@ internal static class Judges
         return new(said, caches.Length > 0 && bounded.Length > 0 && isLinear && bounded.All(m => Grows(m, "token_ms") < 1.5) ? Verdict.Held : Verdict.DidNotHold);
     }
 
-    /// <summary>Loss by attention layers is flat from 3:1 to 10:1 (within 1 % or the spread), and memory of a passage needs some attention.</summary>
+    /// <summary>Loss by attention layers is flat from 3:1 to 10:1 (within 1 % or the spread), and not above that without attention.</summary>
     public static ClaimFinding Ratio(ClaimReports reports)
     {
         TextReport report = reports.Text();
@@ -113,9 +113,7 @@ internal static class Judges
         double[] flat = [.. counts.Where(k => k > 0 && (all - k) / k is >= 3 and <= 10)];
         (double low, double high) = (flat.Min(k => model.Mean("bits_per_byte", k)), flat.Max(k => model.Mean("bits_per_byte", k)));
         bool isFlat = high - low <= Math.Max(0.01 * low, flat.Max(k => Width(model.At("bits_per_byte", k))));
-        IReadOnlyList<double> without = model.At("recall", 0), with = model.At("recall", flat[^1]);
-        bool isApart = without.Count > 0 && with.Count > 0 && with.Min() > without.Max();
-        return new(said, !isFlat ? Verdict.DidNotHold : isApart ? Verdict.Held : Verdict.TooSmallToTell);
+        return new(said, isFlat && flat.All(k => TextFindings.Compare(model.At("bits_per_byte", k), model.At("bits_per_byte", 0)) <= 0) ? Verdict.Held : Verdict.DidNotHold);
     }
 
     /// <summary>From worst to best: attention on bytes, recurrent on bytes, recurrent on byte pairs, attention on byte pairs; the last two may be level.</summary>
