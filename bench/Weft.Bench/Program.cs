@@ -53,6 +53,8 @@ RootCommand root = new("Benchmarks of Weft: ratios taken in one run. Times nothi
         LoadBench.Run(given.GetValue(threads), given.GetValue(names)!, given.GetValue(rounds), results), names, rounds),
     Command("tokenize", "text to ids and back, every kind of tokenizer, one thread", (given, results) =>
         TokenizeBench.Run(given.GetValue(names)!, given.GetValue(tokenizer), given.GetValue(text), given.GetValue(rounds), results), names, tokenizer, text, rounds),
+    Command("tasks", "making the examples of generated tasks, against the training steps of their quickest models", (given, results) =>
+        TaskBench.Run(given.GetValue(threads), given.GetValue(names)!, given.GetValue(rounds), results), names, rounds),
     Command("products", "matrix products against OpenBLAS and oneDNN where they are installed, and two threads against one", (given, results) =>
         ProductBench.Run(given.GetValue(rounds), results), rounds),
 };
