@@ -42,21 +42,20 @@ internal static class Judges
         bool falls = models.All(m => m.Exact(lengths[^1]).Average() < Learned);
 
         // Of one mixer, since what a byte of state holds depends on it.
-        Verdict[] rise = [.. models.GroupBy(m => m.Pattern.TrimStart('(').Split('[', ' ')[0]).Where(g => g.Count() > 1).Select(g => Rises(report, [.. g.OrderBy(m => m.State[0])]))];
+        Verdict[] rise = [.. models.GroupBy(m => m.Pattern.TrimStart('(').Split('[', ' ')[0]).Where(g => g.Count() > 1).Select(g => Rises(report, [.. g.OrderBy(m => m.State[0])], ProbeFigures.Exact))];
         return new(said, models.Any(m => m.Exact(lengths[0]).Average() < Learned) ? Verdict.TooSmallToTell : !falls || rise.Contains(Verdict.DidNotHold) ? Verdict.DidNotHold : rise.Length > 0 && rise.All(v => v == Verdict.Held) ? Verdict.Held : Verdict.TooSmallToTell);
     }
 
-    /// <summary>MQAR: attention and the hybrid solve it, and recurrent models do better the more state they have.</summary>
+    /// <summary>MQAR, by the share of values that are right, as its sources score it: attention and the hybrid solve it, and recurrent models do better the more state they have.</summary>
     public static ClaimFinding Recall(ClaimReports reports)
     {
         ProbeReport report = reports.Probe();
-        ProbedModel[] recurrent = [.. report.Models.Where(m => m.State.Distinct().Count() == 1 && m.Exact(report.Task.Main).Count > 0).OrderBy(m => m.State[0])];
-        ProbedModel[] attentive = [.. report.Models.Where(m => m.State.Distinct().Count() > 1)];
         int hardest = report.Task.TrainOn.Max();
-        string said = string.Join("; ", report.Models.Select(m => $"{m.Name} ({Sentence.Bytes(m.State[^1])} at {report.Difficulties()[^1]} pairs): " + string.Join(", ", report.Difficulties().Select(d => $"{Spread(m.Exact(d), Share)} at {d} pairs"))));
-        bool isSolved = attentive.Length > 0 && attentive.All(m => m.Exact(hardest) is { Count: > 0 } e && e.Average() >= 0.95);
-        Verdict rises = Rises(report, recurrent);
-        return new(said, attentive.Any(m => m.Exact(hardest) is { Count: > 0 } e && e.Average() < Learned) ? Verdict.TooSmallToTell : isSolved ? rises : Verdict.DidNotHold);
+        ProbedModel[] recurrent = [.. report.Models.Where(m => m.State.Distinct().Count() == 1 && m.Correct(hardest).Count > 0).OrderBy(m => m.State[0])];
+        ProbedModel[] attentive = [.. report.Models.Where(m => m.State.Distinct().Count() > 1)];
+        string said = "values right: " + string.Join("; ", report.Models.Select(m => $"{m.Name} ({Sentence.Bytes(m.State[^1])} at {report.Difficulties()[^1]} pairs): " + string.Join(", ", report.Difficulties().Select(d => $"{Spread(m.Correct(d), Share)} of {d}"))));
+        return new(said, attentive.Any(m => m.Correct(hardest) is { Count: > 0 } e && e.Average() < Learned) ? Verdict.TooSmallToTell
+            : attentive.Length > 0 && attentive.All(m => m.Correct(hardest) is { Count: > 0 } e && e.Average() >= 0.95) ? Rises(report, recurrent, ProbeFigures.Correct) : Verdict.DidNotHold);
     }
 
     /// <summary>Parity past the trained length: the last models listed follow it, the ones before do not.</summary>
@@ -175,38 +174,19 @@ internal static class Judges
     }
 
     // Accuracy rises with state at the difficulty that tells models of fixed state apart best: the most beats the least beyond the spread, and no step goes down beyond it.
-    private static Verdict Rises(ProbeReport report, ProbedModel[] byState)
+    private static Verdict Rises(ProbeReport report, ProbedModel[] byState, Func<ProbedModel, int, IReadOnlyList<double>> accuracy)
     {
         if (byState.Length < 2)
         {
             return Verdict.TooSmallToTell;
         }
 
-        int at = report.Difficulties().MaxBy(d => byState[^1].Exact(d).DefaultIfEmpty().Average() - byState[0].Exact(d).DefaultIfEmpty().Average());
-        IReadOnlyList<double> least = byState[0].Exact(at), most = byState[^1].Exact(at);
+        int at = report.Difficulties().MaxBy(d => accuracy(byState[^1], d).DefaultIfEmpty().Average() - accuracy(byState[0], d).DefaultIfEmpty().Average());
+        IReadOnlyList<double> least = accuracy(byState[0], at), most = accuracy(byState[^1], at);
         bool isApart = least.Count > 0 && most.Count > 0 && most.Min() > least.Max() && most.Average() - least.Average() > ProbeFindings.SingleSeedDoubt;
-        bool isFalling = byState.Zip(byState.Skip(1)).Any(p => p.First.Exact(at).DefaultIfEmpty().Min() > p.Second.Exact(at).DefaultIfEmpty().Max() + ProbeFindings.SingleSeedDoubt && p.First.State[0] < p.Second.State[0]);
-        return isApart ? isFalling ? Verdict.DidNotHold : Verdict.Held : isFalling ? Verdict.DidNotHold : Verdict.TooSmallToTell;
-    }
-
-    /// <summary>Bits lost to filler hardly at all, state that does not grow, for recurrent models; a cache that grows k-fold.</summary>
-    public static ClaimFinding Filler(ClaimReports reports)
-    {
-        TextReport report = reports.Text();
-        TextModel ssm = report.Models.First(m => m.Name == "mamba2"), attention = report.Models.First(m => m.Name == "transformer");
-        IReadOnlyList<double> axis = ssm.Axis("bits_per_byte");
-        (double from, double to) = (axis[0], axis[^1]);
-        string said = string.Join("; ", report.Models.Select(m => $"{m.Name} {Spread(m.At("bits_per_byte", from), Bits)} bits at k = {from}, {Spread(m.At("bits_per_byte", to), Bits)} at k = {to}, state {Times(m, "state_bytes")}, FLOPs {Times(m, "flops_per_byte")}, decoding {Times(m, "bytes_per_second")}"));
-        double Loss(TextModel m) => m.Mean("bits_per_byte", to) - m.Mean("bits_per_byte", from);
-        bool isFlat = ssm.Mean("state_bytes", to) == ssm.Mean("state_bytes", from), grows = attention.Mean("state_bytes", to) > 0.9 * to / from * attention.Mean("state_bytes", from);
-        double spread = Width(ssm.At("bits_per_byte", from)) + Width(ssm.At("bits_per_byte", to));
-        return new(said, !isFlat || !grows ? Verdict.DidNotHold : Loss(ssm) <= Math.Max(0.02 * ssm.Mean("bits_per_byte", from), spread) ? Verdict.Held : Loss(ssm) < Loss(attention) ? Verdict.TooSmallToTell : Verdict.DidNotHold);
-
-        string Times(TextModel m, string quantity)
-        {
-            double ratio = m.Mean(quantity, to) / m.Mean(quantity, from);
-            return ratio >= 1 ? $"x {Sentence.Ratio(ratio)}" : $"/ {Sentence.Ratio(1 / ratio)}";
-        }
+        bool isFalling = byState.Zip(byState.Skip(1)).Any(p => p.First.State[0] < p.Second.State[0]
+            && accuracy(p.First, at).DefaultIfEmpty().Min() > accuracy(p.Second, at).DefaultIfEmpty().Max() + ProbeFindings.SingleSeedDoubt);
+        return isFalling ? Verdict.DidNotHold : isApart ? Verdict.Held : Verdict.TooSmallToTell;
     }
 
     private static string Bits(double x) => $"{x:0.000}";

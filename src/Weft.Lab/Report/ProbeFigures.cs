@@ -13,10 +13,15 @@ public static class ProbeFigures
     }
 
     /// <summary>The exact accuracy of each seed at a difficulty; none where every trial diverged.</summary>
-    public static IReadOnlyList<double> Exact(this ProbedModel model, int difficulty)
+    public static IReadOnlyList<double> Exact(this ProbedModel model, int difficulty) => Scores(model, difficulty, s => s.Exact);
+
+    /// <summary>The share of each seed's answers that are right, token by token; none where every trial diverged.</summary>
+    public static IReadOnlyList<double> Correct(this ProbedModel model, int difficulty) => Scores(model, difficulty, s => s.Correct);
+
+    private static double[] Scores(ProbedModel model, int difficulty, Func<TaskAccuracy, double> of)
     {
         ArgumentNullException.ThrowIfNull(model);
-        return [.. model.Trials.Where(t => !t.HasDiverged).SelectMany(t => t.Scores).Where(s => s.Difficulty == difficulty && double.IsFinite(s.Exact)).Select(s => s.Exact)];
+        return [.. model.Trials.Where(t => !t.HasDiverged).SelectMany(t => t.Scores).Where(s => s.Difficulty == difficulty).Select(of).Where(double.IsFinite)];
     }
 
     /// <summary>How many seeds solved the main difficulty.</summary>
