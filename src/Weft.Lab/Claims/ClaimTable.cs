@@ -8,7 +8,7 @@ public static class ClaimTable
     [
         new("copying", "A small Transformer copies strings twice as long as it was trained on, after less than a tenth of the samples that a recurrent model of its size needs.",
             "Jelassi et al., “Repeat After Me”, arXiv 2402.01032", "100 times fewer samples at 300 letters; recurrent models hardly go past the trained length",
-            ["probe copy --models \"attention[heads=16, positions=hard-alibi] swiglu attention[heads=2, positions=none] swiglu\" --rates 0.003 --budget 10000steps --seeds 2", "probe copy --models \"(mamba2[state=64] swiglu[hidden=216])*2\" --rates 0.003 --budget 12000steps --seeds 1"], Judges.Copying),
+            ["probe copy --models \"attention[heads=16, positions=hard-alibi] swiglu attention[heads=2, positions=none] swiglu\" --rates 0.003 --budget 8000steps --seeds 2", "probe copy --models \"(mamba2[state=64] swiglu[hidden=216])*2\" --rates 0.003 --budget 10500steps --seeds 1"], Judges.Copying),
         new("state", "What a recurrent model copies is bounded by its state: its accuracy falls as the string outgrows it, and rises with the bytes of state.",
             "Jelassi et al., “Repeat After Me”, arXiv 2402.01032 (theorem 2.7)", "an error of at least 1 - |S| / D^L: |S| states, D letters, length L",
             ["probe copy --width 64 --models \"(mamba2[state=4] swiglu)*2,(mamba2[state=16] swiglu)*2,(mamba2[state=64] swiglu)*2,(gated-deltanet[head-dim=8] swiglu)*2,(gated-deltanet[head-dim=32] swiglu)*2\" --train-on 4,6,8,10,12,14,16 --score-on 4,8,12,16,24,32 --rates 0.004 --budget 6000steps --seeds 2"], Judges.CopyingState),
