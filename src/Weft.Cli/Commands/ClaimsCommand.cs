@@ -16,7 +16,7 @@ internal sealed class ClaimsCommand : WeftCommand
     private readonly Option<bool> list = Settings.Switch("--list", "show the claims and their commands, and run nothing");
 
     public ClaimsCommand(Terminal terminal) : base(terminal, "claims", "re-test what papers say of architectures, and write a page of what held",
-        new Example("weft claims", "all of them: about an hour on 2 cores"),
+        new Example("weft claims", "what papers claim, re-tested here: about an hour on 2 cores"),
         new Example("weft claims --list", "what is claimed, and the commands that re-test it"),
         new Example("weft claims parity mqar", "two of them"))
     {
