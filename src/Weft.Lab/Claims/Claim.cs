@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Weft.Lab.Report;
 using Weft.Lab.Tasks;
@@ -23,11 +24,20 @@ public sealed record Claim(string Name, string Statement, string Source, string 
     /// <summary>Where the report of a command goes, below the folder of all claims.</summary>
     public string FolderOf(string root, int command) => Path.Combine(root, Commands.Count == 1 ? Name : $"{Name}-{command + 1}");
 
+    /// <summary>The machines that the reports below <paramref name="root"/> were made on.</summary>
+    internal IEnumerable<string> Machines(string root)
+    {
+        string[] paths = Paths(root);
+        return paths.All(File.Exists) ? new ClaimReports(paths).Machines() : [];
+    }
+
+    private string[] Paths(string root) => [.. Commands.Select((_, i) => Path.Combine(FolderOf(root, i), "report.json"))];
+
     /// <summary>What was found, by the reports below <paramref name="root"/>; null where a report is missing.</summary>
     /// <exception cref="InputException">A report cannot be read.</exception>
     public ClaimFinding? Find(string root)
     {
-        string[] paths = [.. Commands.Select((_, i) => Path.Combine(FolderOf(root, i), "report.json"))];
+        string[] paths = Paths(root);
         return paths.All(File.Exists) ? Judge(new ClaimReports(paths)) : null;
     }
 }
@@ -68,6 +78,9 @@ public sealed class ClaimReports
     /// <summary>The report of the command at an index, a comparison.</summary>
     public ComparisonReport Comparison(int index = 0) => ComparisonReport.Read(paths[index]);
 
+    /// <summary>The machine of each, which all kinds of reports name alike.</summary>
+    internal IEnumerable<string> Machines() => paths.Select(path => Read(path, ClaimJson.Default.OfMachine).Machine).Select(m => $"{m.Cpu} ({m.Threads} threads, {m.Isa})");
+
     private static T Read<T>(string path, JsonTypeInfo<T> type)
     {
         try
@@ -85,3 +98,10 @@ public sealed class ClaimReports
         }
     }
 }
+
+/// <summary>The part of any report that names the machine.</summary>
+internal sealed record OfMachine(MachineInfo Machine);
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
+[JsonSerializable(typeof(OfMachine))]
+internal sealed partial class ClaimJson : JsonSerializerContext;

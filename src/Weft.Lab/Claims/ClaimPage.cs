@@ -1,4 +1,5 @@
 using System.Text;
+using Weft.Lab.Report;
 using Weft.Models.Checkpoints;
 using Weft.Tensors;
 
@@ -15,10 +16,10 @@ public static class ClaimPage
         foreach (Claim claim in ClaimTable.All)
         {
             ClaimFinding? found = claim.Find(root);
-            text.Append($"| **{claim.Name}**: {Cell(claim.Statement)} | {Cell(claim.Source)} | {Cell(claim.Published)} | {(found is null ? "not run" : Cell(found.Measured))} | {(found is null ? "" : $"**{Word(found.Verdict)}**")} |\n");
+            text.Append($"| **{claim.Name}**: {Cell(claim.Statement)} | {Cell(claim.Source)} | {Cell(claim.Published)} | {(found is null ? "not run" : Cell(found.Measured).Replace("; ", ";<br>", StringComparison.Ordinal))} | {(found is null ? "" : $"**{Word(found.Verdict)}**")} |\n");
         }
 
-        text.Append("\n| claim | commands |\n|---|---|\n");
+        text.Append($"\nMeasured on {Sentence.List(ClaimTable.All.SelectMany(c => c.Machines(root)).Distinct().Order(StringComparer.Ordinal).DefaultIfEmpty("no machine yet"))}.\n\n| claim | commands |\n|---|---|\n");
         foreach (Claim claim in ClaimTable.All)
         {
             text.Append($"| {claim.Name} | {string.Join("<br>", claim.Commands.Select(c => $"`weft {Cell(c)}`"))} |\n");
