@@ -4,6 +4,7 @@ public sealed unsafe partial class CpuDevice
 {
     internal override void FindGiven(Tokens tokens, Tokens places, Tokens given)
     {
+        using Timed timed = Measure([Operand.Floats(tokens.Count + places.Count + given.Count)]); // a token is as large
         new Span<int>(places.Pointer, places.Count).Fill(-1);
         new Span<int>(given.Pointer, given.Count).Fill(-1);
         int found = 0;
