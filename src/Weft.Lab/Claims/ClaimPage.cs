@@ -41,6 +41,9 @@ public static class ClaimPage
             small to tell. Figures are means over seeds, with the lowest and the highest in brackets. `weft claims` makes the page, `weft claims NAME`
             re-tests one claim, and each command below can be run by itself.
 
+            Models, rates and budgets of the commands were chosen in trials before; a command with one rate has no sweep, and one seed no spread. Generated
+            tasks that are scored past the trained lengths (copying, parity) also choose their rate, and end, by what is scored there.
+
             <!-- claims -->
             {Table(root)}<!-- /claims -->
 
