@@ -68,6 +68,7 @@ internal static class Planner
     /// <summary>Where the default would take longer than this for a model, all models get less.</summary>
     public const double DefaultSeconds = 75;
 
+    private static readonly double[] Round = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
     private const double MeasuredSeconds = 2;
     private const int MostSteps = 10_000;
 
@@ -101,6 +102,13 @@ internal static class Planner
             ? new PlannedModel((long)count, step.Flops, step.Seconds, BlockTable.DefaultRate(config), null)
             : throw new InputException($"--budget {budget} does not pay one step of '{config.Name}', which takes {Human.Flops(step.Flops)} FLOPs, "
                 + $"{step.Bytes:0} bytes and {Human.Duration(step.Seconds)} here; give more, or a smaller --context");
+    }
+
+    /// <summary>The whole round number at or below an amount, so that small differences of speed do not change a budget.</summary>
+    public static double RoundBelow(double amount)
+    {
+        double unit = Math.Pow(10, Math.Floor(Math.Log10(amount)));
+        return Math.Round(unit * Round.Last(r => r * unit <= amount));
     }
 
     /// <summary>What a step of a model costs, measured over about so many <paramref name="seconds"/>, four steps at least.</summary>

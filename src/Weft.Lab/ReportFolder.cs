@@ -7,7 +7,8 @@ namespace Weft.Lab;
 /// <summary>The folder that a report goes into.</summary>
 internal static class ReportFolder
 {
-    private const long LongestReport = 64L << 20;
+    /// <summary>The bytes of the longest file that is taken for a report; ours have a few hundred kB.</summary>
+    public const long LongestReport = 64L << 20;
 
     /// <summary>Refuses a folder that holds a report already: that of something else is not written over.</summary>
     /// <param name="folder">The folder.</param>

@@ -18,7 +18,7 @@ internal sealed class ClaimsCommand : WeftCommand
     public ClaimsCommand(Terminal terminal) : base(terminal, "claims", "re-test what papers say of architectures, and write a page of what held",
         new Example("weft claims", "what papers claim, re-tested here: about an hour on 2 cores"),
         new Example("weft claims --list", "what is claimed, and the commands that re-test it"),
-        new Example("weft claims parity mqar", "two of them"))
+        new Example("weft claims parity recall", "two of them"))
     {
         Add(names);
         foreach (Option option in (ReadOnlySpan<Option>)[output, page, list])

@@ -180,7 +180,7 @@ internal sealed class ProbeCommand : WeftCommand
         table.AddRow(Tables.Cells(MadGrid.Task, MadGrid.Line, "--grid mini or full"));
         foreach (TextTask task in TextTaskTable.All)
         {
-            table.AddRow(Tables.Cells(task.Name, $"on a text: {task.Line}", task.Axis));
+            table.AddRow(Tables.Cells(task.Name, task.Trains ? $"on a text: {task.Line}" : task.Line, task.Axis));
         }
 
         Terminal.Console.Write(table);

@@ -63,8 +63,6 @@ public sealed record ClaimFinding(string Measured, Verdict Verdict);
 /// <summary>The reports of a claim's commands.</summary>
 public sealed class ClaimReports
 {
-    private const long LongestReport = 64L << 20;
-
     private readonly IReadOnlyList<string> paths;
 
     internal ClaimReports(IReadOnlyList<string> paths) => this.paths = paths;
@@ -85,7 +83,7 @@ public sealed class ClaimReports
     {
         try
         {
-            if (new FileInfo(path).Length > LongestReport)
+            if (new FileInfo(path).Length > ReportFolder.LongestReport)
             {
                 throw new InputException($"{AtomicFile.Quote(path)} is too long for a report");
             }

@@ -217,10 +217,7 @@ internal static class Judges
 
     private static string Share(double x) => $"{100 * x:0.#} %";
 
-    /// <summary>The mean, and the lowest and highest in brackets where there are several that differ.</summary>
-    private static string Spread(IReadOnlyList<double> values, Func<double, string> told) => values.Count == 0 ? "diverged"
-        : values.Count == 1 || told(values.Min()) == told(values.Max()) ? told(values.Average())
-        : $"{told(values.Average())} ({told(values.Min())} to {told(values.Max())})";
+    private static string Spread(IReadOnlyList<double> values, Func<double, string> told) => values.Count == 0 ? "diverged" : SeedFigures.Told(values, told);
 
     private static double Width(IReadOnlyList<double> values) => values.Count == 0 ? 0 : values.Max() - values.Min();
 }

@@ -97,23 +97,7 @@ public static class Recall
             }
         }
 
-        double Score(SequenceState from, byte[] previous, byte[][] passage)
-        {
-            int count = PassageLength;
-            int[] inputs = new int[passages * count], targets = new int[passages * count];
-            for (int i = 0; i < passages; i++)
-            {
-                for (int j = 0; j < count; j++)
-                {
-                    inputs[(i * count) + j] = j == 0 ? previous[i] : passage[i][j - 1];
-                    targets[(i * count) + j] = passage[i][j];
-                }
-            }
-
-            Tensor losses = model.Loss(tape.Tokens(inputs, passages, count), tape.Tokens(targets, passages, count), from);
-            double nats = losses.ToArray().Sum(v => (double)v);
-            tape.Reset();
-            return nats / Math.Log(2) / (passages * count);
-        }
+        double Score(SequenceState from, byte[] previous, byte[][] passage) =>
+            Continuations.Nats(model, tape, from, previous, passage).Sum(v => (double)v) / Math.Log(2) / (passages * PassageLength);
     }
 }

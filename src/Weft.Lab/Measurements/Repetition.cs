@@ -1,3 +1,4 @@
+using Weft.Lab.Tasks;
 using Weft.Models;
 using Weft.Tensors;
 using Weft.Training;
@@ -105,19 +106,9 @@ public static class Repetition
                 reader.Read([.. asked.Select(a => a.Text)]);
                 reader.Next((row, logits) =>
                 {
-                    double a = logits[asked[row].A], b = logits[asked[row].B], max = double.NegativeInfinity, sum = 0;
-                    foreach (float logit in logits)
-                    {
-                        max = Math.Max(max, logit);
-                    }
-
-                    foreach (float logit in logits)
-                    {
-                        sum += Math.Exp(logit - max);
-                    }
-
-                    odds += (b - a) / Math.Log(2);
-                    either += (Math.Exp(a - max) + Math.Exp(b - max)) / sum;
+                    double a = TaskScore.Nats(logits, asked[row].A), b = TaskScore.Nats(logits, asked[row].B);
+                    odds += (a - b) / Math.Log(2);
+                    either += Math.Exp(-a) + Math.Exp(-b);
                 });
             }
 
@@ -216,14 +207,11 @@ public static class Repetition
         /// <summary>Tells the loss, in nats, of each byte of each of <paramref name="continuations"/>.</summary>
         public void Score(byte[][] continuations, Action<int, double> tell)
         {
-            int length = continuations[0].Length;
             state!.CopyTo(fork!);
-            int[] inputs = [.. continuations.SelectMany((c, i) => c.Take(length - 1).Prepend(last[i])).Select(b => (int)b)], targets = [.. continuations.SelectMany(c => c).Select(b => (int)b)];
-            float[] losses = model.Loss(tape.Tokens(inputs, last.Length, length), tape.Tokens(targets, last.Length, length), fork!).ToArray();
-            tape.Reset();
+            float[] losses = Continuations.Nats(model, tape, fork!, last, continuations);
             for (int i = 0; i < losses.Length; i++)
             {
-                tell(i % length, losses[i]);
+                tell(i % continuations[0].Length, losses[i]);
             }
         }
 

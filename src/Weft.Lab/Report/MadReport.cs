@@ -112,12 +112,7 @@ internal static class MadReport
         return $"{Sentence.List(ranked.Select(m => Told(m, q, x)))}.{lead}";
     }
 
-    private static string Told(TextModel model, Quantity q, double x)
-    {
-        IReadOnlyList<double> all = model.At(q.Name, x);
-        return $"{model.Name} {q.Told(all.Average())}{(all.Count > 1 && q.Told(all.Min()) != q.Told(all.Max()) ? $" ({q.Told(all.Min())} to {q.Told(all.Max())})" : "")}";
-    }
+    private static string Told(TextModel model, Quantity q, double x) => $"{model.Name} {SeedFigures.Told(model.At(q.Name, x), q.Told)}";
 
-    private static bool IsTied(IReadOnlyList<double> a, IReadOnlyList<double> b) => Math.Abs(a.Average() - b.Average()) < ExamplesDoubt
-        || (Math.Min(a.Count, b.Count) > 1 && Math.Max(a.Min(), b.Min()) <= Math.Min(a.Max(), b.Max()));
+    private static bool IsTied(IReadOnlyList<double> a, IReadOnlyList<double> b) => Math.Abs(a.Average() - b.Average()) < ExamplesDoubt || SeedFigures.Overlap(a, b);
 }

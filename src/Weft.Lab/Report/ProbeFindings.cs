@@ -165,7 +165,7 @@ public static class ProbeFindings
     {
         IReadOnlyList<double> x = a.Exact(difficulty), y = b.Exact(difficulty);
         return a == b || (Math.Min(x.Count, y.Count) > 1
-            ? Math.Max(x.Min(), y.Min()) <= Math.Min(x.Max(), y.Max()) || Math.Abs(x.Average() - y.Average()) <= ExamplesDoubt
+            ? SeedFigures.Overlap(x, y) || Math.Abs(x.Average() - y.Average()) <= ExamplesDoubt
             : Math.Abs(Accuracy(a, difficulty) - Accuracy(b, difficulty)) < SingleSeedDoubt);
     }
 

@@ -46,11 +46,10 @@ public sealed record ComparisonReport
     /// <exception cref="InputException">The file is missing, unreadable, not a report, or of another version.</exception>
     public static ComparisonReport Read(string path)
     {
-        const long limit = 64L << 20; // a report is a few hundred kB
         try
         {
             using FileStream file = File.OpenRead(path);
-            if (file.Length > limit)
+            if (file.Length > ReportFolder.LongestReport)
                 throw new InputException($"{AtomicFile.Quote(path)} has {file.Length} bytes, too many for a comparison report");
             using JsonDocument json = JsonDocument.Parse(file);
             if (json.RootElement.ValueKind != JsonValueKind.Object || !json.RootElement.TryGetProperty("version", out JsonElement version) || version.ValueKind != JsonValueKind.Number)

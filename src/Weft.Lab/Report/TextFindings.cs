@@ -68,7 +68,7 @@ public static class TextFindings
 
     /// <summary>Whether two figures cannot be told apart: their seeds overlap, or with one seed they are close.</summary>
     internal static bool IsTied(IReadOnlyList<double> a, IReadOnlyList<double> b, double singleSeedDoubt = SingleSeedDoubt) => Math.Min(a.Count, b.Count) > 1
-        ? Math.Max(a.Min(), b.Min()) <= Math.Min(a.Max(), b.Max())
+        ? SeedFigures.Overlap(a, b)
         : Math.Abs(a.Average() - b.Average()) <= singleSeedDoubt * Math.Max(Math.Abs(a.Average()), Math.Abs(b.Average()));
 
     /// <summary>Whether a is less than b: -1; more: 1; 0: too close to tell.</summary>

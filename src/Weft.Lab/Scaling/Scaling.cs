@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.InteropServices;
 using System.Text;
 using Weft.Lab.Report;
 using Weft.Models;
@@ -114,7 +113,7 @@ public sealed class Scaling
             Budgets = budgets,
             Context = options.Context,
             Seeds = options.Seeds,
-            Machine = new MachineInfo(Machine.Processor, Environment.ProcessorCount, device.Threads, device.InstructionSet, RuntimeInformation.OSDescription, RuntimeInformation.FrameworkDescription),
+            Machine = MachineInfo.Of(device),
             Command = options.Command,
             Models = models,
             Ratios = [.. from flops in budgets from i in Enumerable.Range(1, families.Length - 1) let ratio = fits[i].RatioTo(fits[0], flops) where ratio is not null select new LossRatio(families[i].Name, families[0].Name, flops, ratio.Value)],

@@ -17,7 +17,6 @@ internal sealed record ProbePlan(string Key, string Budget, IReadOnlyList<double
     private const double LeastSteps = 50;          // of a default, however slow the machine
     private const int MeasuredSteps = 10, MeasuredExamples = 8;
     private const double NoRate = 1e-6;            // what is measured does not depend on it
-    private static readonly double[] RoundSteps = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
 
     /// <summary>Measures a step and a look of each model, and says what each trial gets, of so many <paramref name="trials"/> a model.</summary>
     /// <exception cref="InputException">The budget does not pay one step, or a model cannot do the task.</exception>
@@ -41,8 +40,7 @@ internal sealed record ProbePlan(string Key, string Budget, IReadOnlyList<double
         double DefaultSteps()
         {
             double looks = costs.Select((c, i) => trials[i] * Seconds(c, options.Evaluations)).Sum(), step = costs.Select((c, i) => trials[i] * c.Step).Sum();
-            double steps = Math.Max(LeastSteps, options.Evaluations + ((DefaultSeconds - looks) / step)), unit = Math.Pow(10, Math.Floor(Math.Log10(steps)));
-            return Math.Round(unit * RoundSteps.Last(r => r * unit <= steps));
+            return Planner.RoundBelow(Math.Max(LeastSteps, options.Evaluations + ((DefaultSeconds - looks) / step)));
         }
     }
 
@@ -54,7 +52,7 @@ internal sealed record ProbePlan(string Key, string Budget, IReadOnlyList<double
         Trial Run(int steps) => TaskTrial.Run(task, config, device, new TrialOptions(new Budget(BudgetKind.Steps, steps), NoRate, 1, Examples: 1, Evaluations: 1), score: false, null, cancel);
         Run(2); // code that is still being compiled
         Trial trial = Run(MeasuredSteps);
-        const double steps = MeasuredSteps;
+        double steps = (double)trial.Samples / task.Batch;
         var model = new LanguageModel(config with { Vocabulary = task.Vocabulary }, device, 1);
         Dictionary<int, double> scores = task.ScoreOn.Append(task.Main).Distinct().ToDictionary(d => d, d =>
         {

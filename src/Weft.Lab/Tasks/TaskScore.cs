@@ -97,7 +97,8 @@ public static class TaskScore
         return best;
     }
 
-    private static double Nats(ReadOnlySpan<float> scores, int target)
+    /// <summary>The cross-entropy of a token, in nats, by the logits of all.</summary>
+    internal static double Nats(ReadOnlySpan<float> scores, int target)
     {
         double max = scores[Best(scores)], sum = 0;
         foreach (float score in scores)

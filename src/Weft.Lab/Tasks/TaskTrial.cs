@@ -62,7 +62,7 @@ public static class TaskTrial
         var difficulties = new RandomSource(options.Seed + 2);
         int[] tokens = new int[batch * longest], targets = new int[batch * longest];
         var curve = new List<TrialPoint>();
-        (long steps, long samples, long total, double flops, double seconds, long? solved, bool diverged) = (0, 0, 0, 0, 0, null, false);
+        (long steps, long total, double flops, double seconds, long? solved, bool diverged) = (0, 0, 0, 0, null, false);
         while (total == 0 || steps < total)
         {
             cancel.ThrowIfCancellationRequested();
@@ -91,16 +91,15 @@ public static class TaskTrial
             }
 
             steps++;
-            samples += batch;
             flops += device.Flops - before;
             seconds += Stopwatch.GetElapsedTime(start).TotalSeconds;
             if (steps == total || steps * options.Evaluations / total > (steps - 1) * options.Evaluations / total)
             {
                 TaskAccuracy now = TaskScore.Of(model, task, task.Main, options.Examples, ScoreSeed);
-                curve.Add(new TrialPoint(samples, flops, now.Exact, now.Correct, now.Loss));
+                curve.Add(new TrialPoint(steps * batch, flops, now.Exact, now.Correct, now.Loss));
                 if (now.Exact >= options.Solved)
                 {
-                    solved = samples;
+                    solved = steps * batch;
                     break;
                 }
             }
@@ -109,7 +108,7 @@ public static class TaskTrial
         }
 
         TaskAccuracy[] scores = score && !diverged ? [.. task.ScoreOn.Select(d => TaskScore.Of(model, task, d, options.Examples, ScoreSeed + 1))] : [];
-        return new Trial(options.Rate, (int)options.Seed, samples, solved, flops, seconds, diverged, curve, scores);
+        return new Trial(options.Rate, (int)options.Seed, steps * batch, solved, flops, seconds, diverged, curve, scores);
     }
 
     // The steps in all, by what a step took so far: difficulties, and so steps, differ in length.

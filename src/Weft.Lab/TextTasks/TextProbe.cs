@@ -21,7 +21,6 @@ public sealed class TextProbe
     private const double UntrainedSeconds = 10;      // of a model that is only measured, about
     private const long HeldOutBytes = 1 << 16;       // of the held-out text, scored after each training
     private static readonly double[] Factors = [0.4, 1, 2.5]; // of the rate that suits a model's mixers
-    private static readonly double[] Round = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
 
     private readonly TextTask task;
     private readonly Corpus text;
@@ -166,9 +165,7 @@ public sealed class TextProbe
         }
 
         double All(double[][] each) => Enumerable.Range(0, configs.Length).Sum(i => Total(i, (m, c) => each[m][c]));
-        double unit = asked.Amount * Math.Max(0.2, 1 - (All(scoring) / DefaultSeconds)) * DefaultSeconds / All(seconds);
-        double ten = Math.Pow(10, Math.Floor(Math.Log10(unit)));
-        double amount = Math.Round(Round.Last(r => r * ten <= unit) * ten);
+        double amount = Planner.RoundBelow(asked.Amount * Math.Max(0.2, 1 - (All(scoring) / DefaultSeconds)) * DefaultSeconds / All(seconds));
         return new TextPlan(key, new Budget(asked.Kind, amount).ToString(), With(amount / asked.Amount));
 
         IReadOnlyList<IReadOnlyList<double>> With(double times) => [.. seconds.Zip(scoring, (t, s) => (IReadOnlyList<double>)[.. t.Zip(s, (a, b) => (a * times) + b)])];

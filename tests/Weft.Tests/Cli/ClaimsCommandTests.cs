@@ -26,6 +26,15 @@ public class ClaimsCommandTests
         Assert.Contains("copying", result.Error);
     }
 
+    [Fact]
+    public void ExamplesNameClaimsThatThereAre()
+    {
+        var command = (WeftCommand)CommandLine.Root(new Terminal(TextWriter.Null, TextWriter.Null)).Subcommands.Single(c => c.Name == "claims");
+        string[] named = [.. command.Examples.SelectMany(e => e.Line.Split(' ').Skip(2)).Where(word => !word.StartsWith('-'))];
+        Assert.NotEmpty(named);
+        Assert.All(named, name => Assert.Contains(name, ClaimTable.All.Select(c => c.Name)));
+    }
+
     /// <summary>A command that cannot be understood would be found out after an hour only.</summary>
     [Theory]
     [MemberData(nameof(Names))]

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.RegularExpressions;
 
 namespace Weft.Tests.Lab;
 
@@ -11,6 +12,13 @@ internal static class PageBrowser
         int start = text.IndexOf(from, StringComparison.Ordinal);
         Assert.True(start >= 0, $"The page holds no {from}.");
         return text[start..text.IndexOf(to, start, StringComparison.Ordinal)];
+    }
+
+    /// <summary>Fails where a script of the page did.</summary>
+    public static void RequireNoScriptError(string dom, string page)
+    {
+        Match error = Regex.Match(dom, "<html[^>]*data-error=\"([^\"]*)\"");
+        Assert.False(error.Success, $"{page}: script error: {error.Groups[1].Value}");
     }
 
     /// <summary>The page as it stands after its scripts have run; the browser keeps its profile in <paramref name="folder"/>.</summary>

@@ -11,19 +11,11 @@ public sealed class ProbePageTests : IDisposable
 {
     private const string Hostile = "</script><script>document.documentElement.dataset.error='in'</script><img src=x onerror=\"document.documentElement.dataset.error='img'\">{{css}}";
 
-    // Beside the test's own files: a sandboxed browser may not see the system's temporary folder.
-    private readonly string folder = Path.Combine(AppContext.BaseDirectory, $"probe-page-{Guid.NewGuid():N}");
+    private readonly PageFolder folder = new();
 
-    public ProbePageTests() => Directory.CreateDirectory(this.folder);
+    public void Dispose() => this.folder.Dispose();
 
-    public void Dispose()
-    {
-        try { Directory.Delete(this.folder, recursive: true); }
-        catch (IOException) { } // the browser's last processes may still hold its profile
-        catch (UnauthorizedAccessException) { }
-    }
-
-    private string Page => Path.Combine(this.folder, "report.html");
+    private string Page => this.folder.Page;
 
     private static ProbeReport Harmful => Typical() with
     {
@@ -42,7 +34,7 @@ public sealed class ProbePageTests : IDisposable
         Assert.Equal(scripts, Scripts());
         Assert.DoesNotContain("<img src=x", File.ReadAllText(Page), StringComparison.OrdinalIgnoreCase);
         Assert.Contains("<title>&lt;/script&gt;", File.ReadAllText(Page), StringComparison.Ordinal);
-        Assert.Equal(["report.html"], Directory.GetFiles(this.folder).Select(Path.GetFileName));
+        Assert.Equal(["report.html"], Directory.GetFiles(this.folder.Path).Select(Path.GetFileName));
 
         int Scripts() => Regex.Count(File.ReadAllText(Page), "</script", RegexOptions.IgnoreCase);
     }
@@ -77,11 +69,10 @@ public sealed class ProbePageTests : IDisposable
         if (browser is null)
             Assert.Skip("No Chromium, Chrome or Edge is installed, so the page was not opened.");
         ProbePage.Write(report, Page);
-        string dom = await Open(browser, Page, this.folder);
+        string dom = await Open(browser, Page, this.folder.Path);
 
         Assert.True(dom.Contains("id=\"findings\"", StringComparison.Ordinal), $"{name}: {browser} did not open the page.");
-        Match error = Regex.Match(dom, "<html[^>]*data-error=\"([^\"]*)\"");
-        Assert.False(error.Success, $"{name}: script error: {error.Groups[1].Value}");
+        RequireNoScriptError(dom, name);
         Assert.Equal(report.Findings.Count, Regex.Count(Between(dom, "id=\"findings\"", "</dl>"), "<dd>"));
         Assert.Equal(report.Models.Count, Regex.Count(Between(dom, "id=\"models\"", "</table>"), "<tr>") - 1);
 

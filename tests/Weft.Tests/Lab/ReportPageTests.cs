@@ -10,19 +10,11 @@ public sealed class ReportPageTests : IDisposable
 {
     private const string Hostile = "</script><script>document.documentElement.dataset.error='in'</script><img src=x onerror=\"document.documentElement.dataset.error='img'\">{{css}}";
 
-    // Beside the test's own files: a sandboxed browser may not see the system's temporary folder.
-    private readonly string _folder = Path.Combine(AppContext.BaseDirectory, $"report-page-{Guid.NewGuid():N}");
+    private readonly PageFolder folder = new();
 
-    public ReportPageTests() => Directory.CreateDirectory(_folder);
+    public void Dispose() => this.folder.Dispose();
 
-    public void Dispose()
-    {
-        try { Directory.Delete(_folder, recursive: true); }
-        catch (IOException) { } // the browser's last processes may still hold its profile
-        catch (UnauthorizedAccessException) { }
-    }
-
-    private string Page => Path.Combine(_folder, "report.html");
+    private string Page => this.folder.Page;
 
     [Fact]
     public void Names_cannot_break_out_of_the_page()
@@ -34,7 +26,7 @@ public sealed class ReportPageTests : IDisposable
         Assert.Equal(scripts, Scripts());
         Assert.DoesNotContain("<img src=x", File.ReadAllText(Page), StringComparison.OrdinalIgnoreCase);
         Assert.Contains("<title>&lt;/script&gt;", File.ReadAllText(Page), StringComparison.Ordinal);
-        Assert.Equal(["report.html"], Directory.GetFiles(_folder).Select(Path.GetFileName));
+        Assert.Equal(["report.html"], Directory.GetFiles(this.folder.Path).Select(Path.GetFileName));
 
         int Scripts() => Regex.Count(File.ReadAllText(Page), "</script", RegexOptions.IgnoreCase);
     }
@@ -66,11 +58,10 @@ public sealed class ReportPageTests : IDisposable
         if (browser is null)
             Assert.Skip("No Chromium, Chrome or Edge is installed, so the report page was not opened.");
         HtmlReport.Write(report, Page);
-        string dom = await PageBrowser.Open(browser, Page, _folder);
+        string dom = await PageBrowser.Open(browser, Page, this.folder.Path);
 
         Assert.True(dom.Contains("id=\"findings\"", StringComparison.Ordinal), $"{name}: {browser} did not open the page.");
-        Match error = Regex.Match(dom, "<html[^>]*data-error=\"([^\"]*)\"");
-        Assert.False(error.Success, $"{name}: script error: {error.Groups[1].Value}");
+        RequireNoScriptError(dom, name);
         Assert.Equal(report.Findings.Count, Regex.Count(Between(dom, "id=\"findings\"", "</dl>"), "<dd>"));
         Dictionary<int, string> colours = Regex.Matches(Between(dom, "id=\"models\"", "</table>"), "data-model=\"(\\d+)\" stroke=\"(#\\w+)\"")
             .DistinctBy(m => m.Groups[1].Value).ToDictionary(m => int.Parse(m.Groups[1].Value), m => m.Groups[2].Value);

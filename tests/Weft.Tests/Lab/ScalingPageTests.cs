@@ -11,19 +11,11 @@ public sealed class ScalingPageTests : IDisposable
 {
     private const string Hostile = "</script><script>document.documentElement.dataset.error='in'</script><img src=x onerror=\"document.documentElement.dataset.error='img'\">{{css}}";
 
-    // Beside the test's own files: a sandboxed browser may not see the system's temporary folder.
-    private readonly string folder = Path.Combine(AppContext.BaseDirectory, $"scaling-page-{Guid.NewGuid():N}");
+    private readonly PageFolder folder = new();
 
-    public ScalingPageTests() => Directory.CreateDirectory(this.folder);
+    public void Dispose() => this.folder.Dispose();
 
-    public void Dispose()
-    {
-        try { Directory.Delete(this.folder, recursive: true); }
-        catch (IOException) { } // the browser's last processes may still hold its profile
-        catch (UnauthorizedAccessException) { }
-    }
-
-    private string Page => Path.Combine(this.folder, "report.html");
+    private string Page => this.folder.Page;
 
     private static ScaledModel Model(string name, ulong seed, double floor, params double[] budgets)
     {
@@ -101,9 +93,8 @@ public sealed class ScalingPageTests : IDisposable
         }
 
         ScalingPage.Write(report, Page);
-        string dom = await Open(browser, Page, this.folder);
-        Match error = Regex.Match(dom, "<html[^>]*data-error=\"([^\"]*)\"");
-        Assert.False(error.Success, $"{name}: script error: {error.Groups[1].Value}");
+        string dom = await Open(browser, Page, this.folder.Path);
+        RequireNoScriptError(dom, name);
         Assert.Equal(report.Findings.Count, Regex.Count(Between(dom, "id=\"findings\"", "</dl>"), "<dd>"));
         Assert.Equal(report.Models.Count, Regex.Count(Between(dom, "id=\"models\"", "</table>"), "<tr>") - 1);
         int points = report.Models.Count(m => m.Frontier.Count > 0), laws = report.Models.Count(m => m.Compute is not null), bands = report.Models.Count(m => m.Compute is { Freedom: > 0 });
