@@ -14,7 +14,7 @@ namespace Weft.Cli.Commands;
 /// <summary>weft probe: what an architecture can learn to do, on tasks made for telling.</summary>
 internal sealed class ProbeCommand : WeftCommand
 {
-    private const int MostRates = 32;
+    private const int MostRates = 32, MostDifficulties = 1024;
 
     private readonly Argument<string?> task = new("TASK") { Description = "the task; a list of all unless given", Arity = ArgumentArity.ZeroOrOne };
     private readonly Argument<string[]> files = new("FILE") { Arity = ArgumentArity.ZeroOrMore, Description = "the text, for tasks that learn from one (default: one that is built in)" };
@@ -22,8 +22,8 @@ internal sealed class ProbeCommand : WeftCommand
     private readonly Option<Budget?> budget = Settings.Budget("training of each trial at most: 1000steps, 1e12flop or 60s (default: fits 15 minutes in all)");
     private readonly Option<int?> seeds = Settings.Whole("--seeds", "N", $"trials of each model at its best rate (default {new ProbeOptions().Seeds})", 1, 100);
     private readonly Option<IReadOnlyList<double>?> rates = Settings.Parsed<IReadOnlyList<double>?>("--rates", "R1,R2", "peak learning rates to try (default: four around what suits each model)", Rates);
-    private readonly Option<IReadOnlyList<int>?> trainOn = Settings.Parsed<IReadOnlyList<int>?>("--train-on", "N1,N2", "difficulties to learn from (default: the task's)", text => Difficulties("--train-on", text));
-    private readonly Option<IReadOnlyList<int>?> scoreOn = Settings.Parsed<IReadOnlyList<int>?>("--score-on", "N1,N2", "difficulties to score (default: the task's)", text => Difficulties("--score-on", text));
+    private readonly Option<IReadOnlyList<int>?> trainOn = Settings.Parsed<IReadOnlyList<int>?>("--train-on", "N1,N2-N3", "difficulties to learn from (default: the task's)", text => Difficulties("--train-on", text));
+    private readonly Option<IReadOnlyList<int>?> scoreOn = Settings.Parsed<IReadOnlyList<int>?>("--score-on", "N1,N2-N3", "difficulties to score (default: the task's)", text => Difficulties("--score-on", text));
     private readonly Option<int?> width = Settings.Whole("--width", "W", "the models' width (default: the task's)", 1, 1 << 16);
     private readonly Option<string?> output = Settings.Text("--out", "DIR", "folder for the report and the finished trials (default probe-TASK)");
     private readonly Option<string?> grid = Settings.Text("--grid", "G", $"of {MadGrid.Task}: mini (15 minutes on 2 cores; the default) or full ({MadGrid.Full.Settings.Count} settings as published: weeks)");
@@ -190,9 +190,30 @@ internal sealed class ProbeCommand : WeftCommand
 
     private static string Listed(IReadOnlyList<int> numbers) => numbers.Count <= 6 ? string.Join(", ", numbers) : $"{numbers[0]}, {numbers[1]} ... {numbers[^1]}";
 
-    private static int[] Difficulties(string option, string text) =>
-        [.. text.Split(',').Select(word => int.TryParse(word.Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number > 0 ? number
-            : throw new InputException($"{option} {AtomicFile.Quote(text)} are not whole numbers above 0 with commas between: {option} 4,8"))];
+    // Whole numbers with commas between; A-B stands for all from A to B.
+    private static int[] Difficulties(string option, string text)
+    {
+        var numbers = new List<int>();
+        foreach (string word in text.Split(','))
+        {
+            string[] ends = word.Split('-');
+            int to = 0;
+            if (ends.Length > 2 || !int.TryParse(ends[0].Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out int from) || from == 0
+                || !int.TryParse(ends[^1].Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out to) || to < from)
+            {
+                throw new InputException($"{option} {AtomicFile.Quote(text)} are not whole numbers above 0, or ranges of them, with commas between: {option} 4,8,10-20");
+            }
+
+            if (to - from >= MostDifficulties - numbers.Count)
+            {
+                throw new InputException($"{option} {AtomicFile.Quote(text)} are too many difficulties; give at most {MostDifficulties}");
+            }
+
+            numbers.AddRange(Enumerable.Range(from, to - from + 1));
+        }
+
+        return [.. numbers];
+    }
 
     private static double[] Rates(string text)
     {

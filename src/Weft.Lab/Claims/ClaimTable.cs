@@ -8,7 +8,7 @@ public static class ClaimTable
     [
         new("copying", "A small Transformer copies strings twice as long as it was trained on, after less than a tenth of the samples that a recurrent model of its size needs.",
             "Jelassi et al., “Repeat After Me”, arXiv 2402.01032", "100 times fewer samples at 300 letters; recurrent models hardly go past the trained length",
-            ["probe copy --models \"attention[heads=16, positions=hard-alibi] swiglu attention[heads=2, positions=none] swiglu\" --rates 0.003 --budget 8000steps --seeds 2", "probe copy --models \"(mamba2[state=64] swiglu[hidden=216])*2\" --rates 0.003 --budget 10500steps --seeds 1"], Judges.Copying),
+            ["probe copy --models \"attention[heads=16, positions=hard-alibi] swiglu attention[heads=2, positions=none, qk-norm=head] swiglu\" --rates 0.0015 --budget 12000steps --seeds 2", "probe copy --models \"(mamba2[state=64] swiglu[hidden=216])*2\" --rates 0.003 --budget 20000steps --seeds 1"], Judges.Copying),
         new("state", "What a recurrent model copies is bounded by its state: its accuracy falls as the string outgrows it, and rises with the bytes of state.",
             "Jelassi et al., “Repeat After Me”, arXiv 2402.01032 (theorem 2.7)", "an error of at least 1 - |S| / D^L: |S| states, D letters, length L",
             ["probe copy --width 64 --models \"(mamba2[state=4] swiglu)*2,(mamba2[state=16] swiglu)*2,(mamba2[state=64] swiglu)*2,(gated-deltanet[head-dim=8] swiglu)*2,(gated-deltanet[head-dim=32] swiglu)*2\" --train-on 4,6,8,10,12,14,16 --score-on 4,8,12,16,24,32 --rates 0.004 --budget 6000steps --seeds 2"], Judges.CopyingState),
@@ -17,7 +17,8 @@ public static class ClaimTable
             ["probe mqar --models \"attention*2,mamba2[state=4]*2,mamba2[state=16]*2,mamba2[state=64]*2,mamba2[state=16]*3 attention\" --rates 0.003,0.01 --budget 1500steps --seeds 2"], Judges.Recall),
         new("parity", "Recurrences whose transitions have only positive eigenvalues (Mamba-2, delta rules with beta in (0, 1)) do not follow parity past the trained length; sLSTM, Mamba-3 and Gated DeltaNet with beta in (0, 2) do.",
             "Grazzi et al., arXiv 2411.12537; Mamba-3, arXiv 2603.15569", "Mamba-2 0.9 %, Mamba-3 100 %, Gated DeltaNet with negative eigenvalues 100 % (scaled accuracy at 40 to 256 bits)",
-            ["probe parity --models \"mamba2 swiglu,gated-deltanet swiglu,gated-deltanet[negative-eigenvalues] swiglu,slstm swiglu,(mamba3 swiglu)*2\" --rates 0.002,0.004,0.01 --budget 5000steps --seeds 3"], Judges.Parity),
+            ["probe parity --models \"mamba2 swiglu,gated-deltanet swiglu,gated-deltanet[negative-eigenvalues] swiglu,slstm swiglu\" --rates 0.003,0.008 --budget 10000steps --seeds 3",
+             "probe parity --models \"(mamba2 swiglu)*2,(mamba3[decay=softplus, head-dim=16, state=64] swiglu)*2\" --train-on 3-160 --score-on 40,160,256 --rates 0.005 --budget 10000steps --seeds 3"], Judges.Parity),
         new("bytes", "On bytes of text a state-space model beats attention to a window at equal FLOPs, and is at least level with attention to everything at equal data.",
             "Gu, “On the Tradeoffs of SSMs and Transformers” (2025); H-Net, arXiv 2507.07955", "bits per byte on 8192-byte sequences: window 0.859, global attention 0.845 at 2.3 times the FLOPs, Mamba 0.845",
             ["compare --models window,mamba2 --context 512 --budget 4e12flop --sweep --seeds 2", "compare --models transformer,mamba2 --context 512 --budget 1.2MB --sweep --seeds 2"], Judges.Bytes),

@@ -7,11 +7,11 @@ using Weft.Training;
 namespace Weft.Lab.Tasks;
 
 /// <summary>How a model is trained on a task.</summary>
-/// <param name="Budget">Steps, FLOPs or seconds, at most; learning ends sooner where the main difficulty is solved.</param>
+/// <param name="Budget">Steps, FLOPs or seconds, at most; learning ends sooner where two looks in a row find the main difficulty solved.</param>
 /// <param name="Rate">The peak learning rate.</param>
 /// <param name="Seed">Decides the initial weights and the examples.</param>
 /// <param name="Decay">The weight decay; null: the task's first.</param>
-/// <param name="Solved">The share of examples answered exactly at which learning ends.</param>
+/// <param name="Solved">The share of examples answered exactly that solves a difficulty.</param>
 /// <param name="Examples">The examples that a score is of.</param>
 /// <param name="Evaluations">How often learning is looked at, over the whole budget.</param>
 public sealed record TrialOptions(Budget Budget, double Rate, ulong Seed, double? Decay = null, double Solved = 0.99, int Examples = 256, int Evaluations = 24);
@@ -23,7 +23,7 @@ public sealed record TrialPoint(long Samples, double Flops, double Exact, double
 /// <param name="Rate">The peak learning rate.</param>
 /// <param name="Seed">The seed.</param>
 /// <param name="Samples">The examples learned from.</param>
-/// <param name="SamplesToSolve">Those after which the main difficulty was solved; null where it was not.</param>
+/// <param name="SamplesToSolve">Those after which the main difficulty was solved, and stayed so to the end; null where it was not.</param>
 /// <param name="Flops">Counted training FLOPs.</param>
 /// <param name="Seconds">Training seconds.</param>
 /// <param name="HasDiverged">Whether the loss was no number at some step.</param>
@@ -97,11 +97,13 @@ public static class TaskTrial
             {
                 TaskAccuracy now = TaskScore.Of(model, task, task.Main, options.Examples, ScoreSeed);
                 curve.Add(new TrialPoint(steps * batch, flops, now.Exact, now.Correct, now.Loss));
-                if (now.Exact >= options.Solved)
+                bool isSolved = now.Exact >= options.Solved;
+                if (isSolved && solved is not null)
                 {
-                    solved = steps * batch;
-                    break;
+                    break; // at two looks in a row: one may be luck
                 }
+
+                solved = isSolved ? steps * batch : null;
             }
 
             progress?.Invoke((double)steps / total, curve.Count > 0 ? curve[^1] : null);

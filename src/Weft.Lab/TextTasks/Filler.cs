@@ -18,7 +18,7 @@ internal sealed class Filler : TextTask
     public override string Line => "what do tokens that say nothing cost, and do they harm?";
 
     public override string Source => "Gu, “On the Tradeoffs of SSMs and Transformers” (2025): a thought experiment without published figures: the right architecture needs no more compute or memory for them, and loses no quality. "
-        + "Here filler is one token of its own after each byte; its own prediction counts in the bits, and every model learns from the same bytes of text";
+        + "Here filler is one token of its own after each byte; it is read and never asked for, so that the bits are of the text alone, and every model learns from the same bytes of it";
 
     public override string Axis => "k, tokens a byte of text";
 
@@ -32,7 +32,7 @@ internal sealed class Filler : TextTask
 
     public override IReadOnlyList<Quantity> Quantities { get; } =
     [
-        new("bits_per_byte", "Bits per byte", "Held out, the prediction of filler included, after the same bytes of text at every k. Lower is better; flat is what filler should cost.", Better.Lower) { Unit = "bits", HasLogarithmicAxis = true },
+        new("bits_per_byte", "Bits per byte", "Held out, of the text alone, after the same bytes of it at every k. Lower is better; flat is what filler should cost.", Better.Lower) { Unit = "bits", HasLogarithmicAxis = true },
         new("flops_per_byte", "Training FLOPs per byte", "Counted from the kernels. A model reads every token, so k times as many are the least; attention's grow faster.", Better.Lower) { Unit = "FLOPs", IsLogarithmic = true, HasLogarithmicAxis = true },
         new("state_bytes", "State after 4096 bytes of text", "What one sequence must hold to go on.", Better.Lower) { Unit = "bytes", IsLogarithmic = true, HasLogarithmicAxis = true },
         new("bytes_per_second", "Decoding, bytes of text a second", "One sequence after 4096 bytes of text, with their filler: measured, on this machine.", Better.Higher) { Unit = "bytes/s", IsLogarithmic = true, HasLogarithmicAxis = true, IsTime = true },
@@ -67,6 +67,8 @@ internal sealed class FilledCorpus(Corpus text, int k) : TokenSource
     public override string Fingerprint => $"{text.Fingerprint}, {k} tokens a byte";
 
     public override int Vocabulary => ModelConfig.Bytes + 1;
+
+    public override int Masked => Filler;
 
     public override void Read(long offset, Span<int> tokens)
     {

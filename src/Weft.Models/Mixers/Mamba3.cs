@@ -9,7 +9,7 @@ namespace Weft.Models;
 /// z, x, B, C, dt, A, lambda, angle = W_in u
 /// B, C = norm(B) weight_B, norm(C) weight_C        over their N columns, instead of a convolution
 /// dt = softplus(dt + dt_bias),  lambda = sigmoid(lambda)
-/// a  = -dt max(A + 1 or 1 / (1 - A), 1e-4)         above and below A = 0: a decay from the data
+/// a  = -dt max(f(A), 1e-4)                         a decay from the data; f(A) = A + 1 above 0, 1 / (1 - A) below, or softplus
 /// rate = tanh(angle) / 2 turns                     shared by the heads
 /// y  = trapezoid(B, C, x, rate, dt, a, lambda, D)  see <see cref="Trapezoid"/>: keys and queries with biases a head, turned
 /// out = W_out (y silu(z))
@@ -57,7 +57,7 @@ public sealed class Mamba3 : Mixer
 
     /// <summary>
     /// Options: <c>state</c> N, <c>head-dim</c> P, <c>expand</c>, <c>rank</c> R (1, 2 or 4), <c>rope-fraction</c> (of the states that turn, 0.5
-    /// or 1), <c>decay</c> (learned, or slowest: always 1e-4 dt, an ablation), <c>chunk</c> (tokens, 64 / R); see <see cref="Mamba3Options"/>.
+    /// or 1), <c>decay</c> (f: heavy-tail, or softplus as in the paper), <c>chunk</c> (tokens, 64 / R); see <see cref="Mamba3Options"/>.
     /// </summary>
     /// <exception cref="InputException">An option is out of range, does not divide, or leaves nothing to turn.</exception>
     public static Mamba3 Create(BlockOptions options, Builder builder)
@@ -71,7 +71,7 @@ public sealed class Mamba3 : Mixer
             Expand = options.Int("expand", usual.Expand, 1, 16),
             Rank = rank,
             TurnAll = options.Choice("rope-fraction", "0.5", "0.5", "1") == "1",
-            HasDecay = options.Choice("decay", "learned", "learned", "slowest") == "learned",
+            SoftplusDecay = options.Choice("decay", "heavy-tail", "heavy-tail", "softplus") == "softplus",
             Chunk = options.Int("chunk", usual.Chunk / rank, 1, 1024),
         };
         int inner = chosen.Expand * builder.Width;
@@ -90,7 +90,7 @@ public sealed class Mamba3 : Mixer
         int at = 2 * (inner + states);
         Tensor b = Ops.RmsNorm(all.Columns(2 * inner, states), normB, NormEpsilon, o.State), c = Ops.RmsNorm(all.Columns((2 * inner) + states, states), normC, NormEpsilon, o.State);
         Tensor dt = Ops.Softplus(Ops.Add(all.Columns(at, heads), dtBias)), rate = Ops.Affine(Ops.Tanh(all.Columns(at + (3 * heads), pairs)), 0.5f);
-        Tensor a = o.HasDecay ? Ops.Multiply(dt, Ops.Affine(Decay(all.Columns(at + heads, heads)), -1)) : Ops.Affine(dt, -SlowestDecay);
+        Tensor a = Ops.Multiply(dt, Ops.Affine(Decay(all.Columns(at + heads, heads)), -1));
 
         var inputs = new TrapezoidInputs(b, c, biasB, biasC, all.Columns(inner, inner), upX, rate, dt, a, Ops.Sigmoid(all.Columns(at + (2 * heads), heads)), skip);
         (Tensor y, TrapezoidState after) = Trapezoid.Chunked(inputs, before.Before(tape), o.Chunk);
@@ -98,11 +98,10 @@ public sealed class Mamba3 : Mixer
         return Ops.Linear(o.Rank == 1 ? Ops.SiluMul(z, y) : Gated(tape, z, y), outProj);
     }
 
-    // 1 + x from 0 up, 1 / (1 - x) below, not under the slowest decay.
-    private static Tensor Decay(Tensor x)
+    // f(x), not under the slowest decay.
+    private Tensor Decay(Tensor x)
     {
-        Tensor positive = Ops.Relu(x), negative = Ops.Relu(Ops.Affine(x, -1));
-        Tensor rate = Ops.Add(positive, Ops.Reciprocal(Ops.Affine(negative, 1, 1)));
+        Tensor rate = o.SoftplusDecay ? Ops.Softplus(x) : Ops.Add(Ops.Relu(x), Ops.Reciprocal(Ops.Affine(Ops.Relu(Ops.Affine(x, -1)), 1, 1)));
         return Ops.Affine(Ops.Relu(Ops.Affine(rate, 1, -SlowestDecay)), 1, SlowestDecay);
     }
 
@@ -147,8 +146,11 @@ public sealed record Mamba3Options
     /// <summary>Whether all states turn, rather than half of them.</summary>
     public bool TurnAll { get; init; }
 
-    /// <summary>Whether the decay follows from the data, as the authors' does; else it is always the slowest, so that a state fades by no more than it must.</summary>
-    public bool HasDecay { get; init; } = true;
+    /// <summary>
+    /// Whether the decay is a softplus, as in the paper and the authors' code until June 2026; they replaced it because decays near 0 made training of a
+    /// 2B model unstable at high rates. It is what lets a state be kept: below 0 it vanishes exponentially, the heavy tail only as 1 / |A|.
+    /// </summary>
+    public bool SoftplusDecay { get; init; }
 
     /// <summary>Tokens computed together: changes the speed, and nothing else but rounding.</summary>
     public int Chunk { get; init; } = 64;

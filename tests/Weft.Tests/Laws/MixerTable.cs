@@ -79,7 +79,7 @@ public static class MixerTable
         new("mamba3[state=16, head-dim=8, chunk=16]", 32, 16),
         new("mamba3[state=8, head-dim=16, rank=2, rope-fraction=1, chunk=16]", 32, 16),
         new("mamba3[state=12, head-dim=16, expand=1, rank=4, chunk=4]", 32, 4),
-        new("mamba3[state=8, head-dim=16, decay=slowest, chunk=16]", 32, 16),
+        new("mamba3[state=8, head-dim=16, decay=softplus, chunk=16]", 32, 16),
         new("gated-deltanet[heads=2, head-dim=8, chunk=16]", 32, 16),
         new("gated-deltanet[heads=3, head-dim=16, expand-v=1, chunk=32, negative-eigenvalues]", 48, 32),
         new("vertical-slash-attention[heads=4, kv-heads=2, vertical=20, slash=30, tile=32, last=8]", 32, 64, Grows: true, Jumps: true),
