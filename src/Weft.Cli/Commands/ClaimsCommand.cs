@@ -40,12 +40,12 @@ internal sealed class ClaimsCommand : WeftCommand
         }
 
         string root = given.GetValue(output) ?? "claims", path = given.GetValue(page) ?? Path.Combine("docs", "claims.md");
-        foreach (Claim claim in claims)
+        foreach ((int at, Claim claim) in claims.Index())
         {
             for (int i = 0; i < claim.Commands.Count; i++)
             {
                 string[] words = [.. System.CommandLine.Parsing.CommandLineParser.SplitCommandLine(claim.Commands[i]), "--out", claim.FolderOf(root, i)];
-                Terminal.Out.WriteLine($"== {claim.Name}: {claim.Statement}");
+                Terminal.Out.WriteLine($"== {at + 1} of {claims.Length}, {claim.Name}: {claim.Statement}");
                 Terminal.Out.WriteLine($"   {ShellText.Join(["weft", .. words])}");
                 int code = CommandLine.Run(words, Terminal.Within(words));
                 if (code != 0)
