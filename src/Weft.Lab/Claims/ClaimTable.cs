@@ -24,7 +24,7 @@ public static class ClaimTable
             ["compare --models window,mamba2 --context 512 --budget 4e12flop --sweep --seeds 2", "compare --models transformer,mamba2 --context 512 --budget 1.2MB --sweep --seeds 2"], Judges.Bytes),
         new("filler", "Filler costs a model that compresses no state and no quality; a cache of every token pays for each.",
             "Gu, “On the Tradeoffs of SSMs and Transformers” (2025)", "a thought experiment, no figures",
-            ["probe filler --models mamba2 --budget 150KB --seeds 1", "probe filler --rates 0.001,0.003 --budget 600KB --seeds 1"], Judges.Filler),
+            ["probe filler --models \"transformer,window,mamba2,mamba2[state=64, conv=32]*6,hybrid\" --rates 0.001,0.003 --budget 600KB --seeds 1"], Judges.Filler),
         new("granularity", "Attention depends on good tokens more than recurrences do: from worst to best stand attention on bytes, a state-space model on bytes, a state-space model on tokens, attention on tokens.",
             "Gu, “On the Tradeoffs of SSMs and Transformers” (2025)", "an order, no figures", ["probe granularity --budget 300KB --seeds 2"], Judges.Granularity),
         new("ratio", "The loss of a hybrid is flat in the ratio of recurrent to attention layers around 3:1 to 10:1, and no higher than without attention. (That recall needs some is the claim above.)",
