@@ -19,7 +19,7 @@ public static class MadProbe
     /// <summary>Runs a grid, or goes on with an interrupted one in the same folder.</summary>
     /// <param name="grid">Which settings.</param>
     /// <param name="options">By which models.</param>
-    /// <param name="progress">Called a few times a second, on the calling thread; first of all with a note of how long it will take.</param>
+    /// <param name="progress">Called a few times a second, from any thread but never from two at once; first of all with a note of how long it will take.</param>
     /// <param name="cancel">Stops at the next step; the trial under way begins again another time.</param>
     /// <exception cref="InputException">A model, the budget or the folder will not do.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; the same call goes on.</exception>
@@ -72,7 +72,20 @@ public static class MadProbe
     /// <summary>Refuses a folder of something else, and estimates what each setting takes.</summary>
     private static MadPlan Prepare(MadGrid grid, ProbeOptions options, Action<ProbeProgress> progress, CancellationToken cancel)
     {
-        using Device device = Device.Open(options.Threads, options.Precision ?? Device.FastestPrecision);
+        Device[] devices = Probe.Devices(options, options.Models!.Count * grid.Settings.Min(s => Trials(s, options) - options.Seeds + 1));
+        try
+        {
+            return Prepare(grid, options, devices, progress, cancel);
+        }
+        finally
+        {
+            Array.ForEach(devices, d => d.Dispose());
+        }
+    }
+
+    private static MadPlan Prepare(MadGrid grid, ProbeOptions options, Device[] devices, Action<ProbeProgress> progress, CancellationToken cancel)
+    {
+        Device device = devices[0];
         ModelConfig[] configs = [.. options.Models!.Select(word => Presets.Resolve(word, options.Width ?? grid.Scale.Width, BlockTable.Names))];
         string key = string.Create(CultureInfo.InvariantCulture, $"{grid.Name} grid {string.Join(' ', grid.Settings.Select(s => s.Name))}; {string.Join("; ", configs.Select(c => $"{c.Name} = {c.Blocks} at {c.Width}"))}; ")
             + $"budget {options.Budget?.ToString() ?? "default"}; seeds {options.Seeds}; rates {string.Join(' ', options.Rates ?? grid.Scale.Rates)}; precision {device.Precision.Word()}, {device.InstructionSet}, threads {device.Threads}";
@@ -90,7 +103,7 @@ public static class MadProbe
             for (int m = 0; m < configs.Length; m++)
             {
                 progress(new ProbeProgress(m, configs[m].Name, ProbePhase.Preparing, 0, 0, 0, 0, 0, double.NaN, null));
-                seconds[m] = Estimate(grid, options, configs[m], device, cancel);
+                seconds[m] = [.. Estimate(grid, options, configs[m], device, cancel).Select(s => s / devices.Length)];
             }
 
             plan = new MadPlan(key, [.. grid.Settings.Select((_, s) => (IReadOnlyList<double>)[.. seconds.Select(of => of[s])])]);

@@ -13,6 +13,7 @@ namespace Weft.Lab.Tasks;
 /// <summary>
 /// Trains several models on a task, each at several learning rates and from several seeds, scores them at all difficulties, and writes
 /// <c>report.json</c>. Every finished trial is kept beside the report: an interrupted probe that is asked for again goes on with the next one.
+/// As many trials run at once as there are threads, since small models gain little from more than one each.
 /// </summary>
 public sealed class Probe
 {
@@ -24,7 +25,7 @@ public sealed class Probe
     private readonly LabTask task;
     private readonly ProbeOptions options;
     private readonly Action<ProbeProgress> send;
-    private readonly Device device;
+    private readonly Device[] devices; // one for each trial at once
     private readonly CancellationToken cancel;
     private readonly ModelConfig[] configs;
     private readonly (double Rate, double Decay)[][] tried; // of each model
@@ -34,10 +35,11 @@ public sealed class Probe
     // For the estimate of the time left, all in planned seconds but for the clock's: what lies behind, what of it was worked off here, and when that began.
     private double behind, worked;
     private long began;
+    private double[] finished = []; // of each model, in trials; one under way counts in part
 
-    private Probe(LabTask task, ProbeOptions options, Action<ProbeProgress> progress, Device device, CancellationToken cancel)
+    private Probe(LabTask task, ProbeOptions options, Action<ProbeProgress> progress, CancellationToken cancel)
     {
-        (this.task, this.options, send, this.device, this.cancel) = (task, options, progress, device, cancel);
+        (this.task, this.options, send, this.cancel) = (task, options, progress, cancel);
         configs = [.. (options.Models ?? task.Models).Select(word => Presets.Resolve(word, options.Width ?? task.Width, BlockTable.Names) with { Vocabulary = task.Vocabulary, Context = task.TrainOn.Max(task.Length) })];
         tried = [.. configs.Select(config => (options.Rates ?? (task.Rates.Count > 0 ? task.Rates : RateSweep.Around(config, Factors)))
             .SelectMany(rate => task.Decays.Select(decay => (rate, decay))).ToArray())];
@@ -46,14 +48,16 @@ public sealed class Probe
             throw new InputException("a probe needs a model, a learning rate and a seed, at least");
         }
 
+        devices = Devices(options, Enumerable.Range(0, configs.Length).Sum(i => tried[i].Length == 1 ? options.Seeds : tried[i].Length));
         trials = Path.Combine(options.Out, TrialsFolder);
+        Device device = devices[0];
         common = $"probe {ProbeReport.CurrentVersion}; task {task.Name}, examples {Examples(task)}; precision {device.Precision.Word()}, {device.InstructionSet}, threads {device.Threads}";
     }
 
     /// <summary>Runs a probe, or goes on with an interrupted one in the same folder.</summary>
     /// <param name="task">What is to be learned.</param>
     /// <param name="options">By which models.</param>
-    /// <param name="progress">Called a few times a second, on the calling thread.</param>
+    /// <param name="progress">Called a few times a second, from any thread but never from two at once.</param>
     /// <param name="cancel">Stops at the next step; the trial under way begins again another time.</param>
     /// <exception cref="InputException">A model, the budget or the folder will not do.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; the same call goes on.</exception>
@@ -62,26 +66,45 @@ public sealed class Probe
         ArgumentNullException.ThrowIfNull(task);
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(progress);
-        using Device device = Device.Open(options.Threads, options.Precision ?? Device.FastestPrecision);
-        return new Probe(task, options, progress, device, cancel).Run();
+        var probe = new Probe(task, options, progress, cancel);
+        try
+        {
+            return probe.Run();
+        }
+        finally
+        {
+            Array.ForEach(probe.devices, d => d.Dispose());
+        }
+    }
+
+    /// <summary>A device for each of <paramref name="trials"/> that may run at once: no more than there are threads, which they share evenly.</summary>
+    internal static Device[] Devices(ProbeOptions options, int trials)
+    {
+        int threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount, count = Math.Clamp(trials, 1, threads);
+        var devices = new Device[count];
+        for (int i = 0; i < count; i++)
+        {
+            devices[i] = Device.Open(threads / count, options.Precision ?? Device.FastestPrecision);
+        }
+
+        return devices;
     }
 
     private ProbeReport Run()
     {
         Prepare();
         began = Stopwatch.GetTimestamp();
-        var models = new List<ProbedModel>();
-        for (int i = 0; i < configs.Length; i++)
-        {
-            models.Add(Try(i));
-        }
+        finished = new double[configs.Length];
+        var queue = new TrialQueue([.. tried.Select(t => t.Length)], options.Seeds, Best, Finish);
+        queue.Run(devices, Try, cancel);
+        ProbedModel[] models = [.. configs.Select((_, i) => Probed(i, queue.Sweep(i), queue.Repeated(i)))];
 
         var report = new ProbeReport
         {
             Task = new ProbedTask(task.Name, task.Line, task.Source, task.Axis, task.TrainOn, task.Main) { TrainingSet = task.TrainingSet },
             Budget = plan.Budget,
             Seeds = options.Seeds,
-            Machine = MachineInfo.Of(device),
+            Machine = MachineInfo.Of(devices[0]) with { Threads = devices.Sum(d => d.Threads) },
             Command = options.Command + (options.Budget is null ? $" --budget {plan.Budget}" : ""),
             Models = models,
         };
@@ -111,11 +134,11 @@ public sealed class Probe
         }
         else
         {
-            plan = ProbePlan.Make(key, task, configs, device, options.Budget, [.. Enumerable.Range(0, configs.Length).Select(Trials)], i => Send(i, ProbePhase.Preparing), cancel);
+            plan = ProbePlan.Make(key, task, configs, devices, options.Budget, [.. Enumerable.Range(0, configs.Length).Select(Trials)], i => Send(i, ProbePhase.Preparing), cancel);
             Kept.Write(path, plan, ProbeJson.Default.ProbePlan);
         }
 
-        Send(0, ProbePhase.Preparing, note: $"{Enumerable.Range(0, configs.Length).Sum(Trials)} trials of {plan.Budget}: at most {Human.Duration(Total)} here, less where the task is solved"
+        Send(0, ProbePhase.Preparing, note: $"{Enumerable.Range(0, configs.Length).Sum(Trials)} trials of {plan.Budget}: at most {Human.Duration(Total / devices.Length)} here, less where the task is solved"
             + (isSame ? $"; those in {trials} are not done again" : ""));
     }
 
@@ -132,66 +155,68 @@ public sealed class Probe
 
     private double Total => plan.Seconds.Select((s, i) => s * Trials(i)).Sum();
 
-    /// <summary>The sweep of one model, and the other seeds at its best rate.</summary>
-    private ProbedModel Try(int index)
+    private int Best(IReadOnlyList<Trial> sweep) => Enumerable.Range(0, sweep.Count).Aggregate((a, b) => IsBetter(sweep[b], sweep[a]) ? b : a);
+
+    private void Finish(int index, Trial best)
+    {
+        lock (devices)
+        {
+            Send(index, ProbePhase.Done, exact: Exact(best));
+        }
+    }
+
+    private ProbedModel Probed(int index, IReadOnlyList<Trial> sweep, IReadOnlyList<Trial> repeated)
     {
         ModelConfig config = configs[index];
-        var sweep = new List<Trial>();
-        foreach ((double rate, double decay) in tried[index])
-        {
-            sweep.Add(Try(index, ProbePhase.Sweeping, sweep.Count + 1, rate, decay, 1));
-        }
-
-        Trial best = sweep.Aggregate((a, b) => IsBetter(b, a) ? b : a);
-        double bestDecay = tried[index][sweep.IndexOf(best)].Decay;
-        var repeated = new List<Trial> { best };
-        while (repeated.Count < options.Seeds)
-        {
-            repeated.Add(Try(index, ProbePhase.Repeating, repeated.Count + 1, best.Rate, bestDecay, repeated.Count + 1));
-        }
-
-        Send(index, ProbePhase.Done, fraction: 1, exact: Exact(best));
-        var model = new LanguageModel(config, device, 1);
+        Trial best = repeated[0];
+        var model = new LanguageModel(config, devices[0], 1);
         return new ProbedModel(config.Name, config.Blocks.ToString(), config.Width, model.ParameterCount(),
             [.. task.ScoreOn.Select(d => model.Cost(1, task.Length(d) - 1).StateBytes)], best.Rate,
             [.. sweep.Select(t => ReferenceEquals(t, best) ? t : t with { Scores = [] })], repeated)
         { Decay = best.Decay };
     }
 
-    /// <summary>One trial, unless it is kept already.</summary>
-    private Trial Try(int index, ProbePhase phase, int number, double rate, double decay, int seed)
+    /// <summary>One trial, unless it is kept already: at a rate of the sweep, from a seed.</summary>
+    private Trial Try(Device device, int index, int at, int seed, CancellationToken stop)
     {
-        int of = phase == ProbePhase.Sweeping ? tried[index].Length : options.Seeds, all = Trials(index);
-        int before = phase == ProbePhase.Sweeping ? number - 1 : tried[index].Length + number - 2;
+        (double rate, double decay) = tried[index][at];
+        (ProbePhase phase, int number, int of) = seed == 1 ? (ProbePhase.Sweeping, at + 1, tried[index].Length) : (ProbePhase.Repeating, seed, options.Seeds);
         double planned = plan.Seconds[index];
         var how = new TrialOptions(Budget.Parse(plan.Budget), rate, (ulong)seed, task.Decays.Count > 1 ? decay : null, Examples: task.TestSet);
         string key = $"{common}; model {Encoding.UTF8.GetString((configs[index] with { Name = "any" }).ToJson())}; {how}";
         string path = Kept.PathOf(trials, key);
         Trial? trial = Kept.Read(path, ProbeJson.Default.KeptTrial) is { } kept && kept.Key == key && !kept.Trial.Curve.Contains(null!) ? kept.Trial : null;
+        double part = 0;
         if (trial is null)
         {
             var pace = new Pace();
-            double part = 0;
-            Tell(0, null);
+            Tell(0, double.NaN, isWork: true);
             trial = TaskTrial.Run(task, configs[index], device, how, score: true, (done, last) =>
             {
-                worked += (done - part) * planned;
-                part = done;
                 if (pace.IsDue(0))
                 {
-                    Tell(done, last);
+                    Tell(done, last?.Exact ?? double.NaN, isWork: true);
                 }
-            }, cancel) with
+            }, stop) with
             { Decay = how.Decay };
             Kept.Write(path, new KeptTrial(key, trial), ProbeJson.Default.KeptTrial);
         }
 
-        behind += planned;
-        string? note = trial.HasDiverged ? $"diverged at a rate of {rate:R}" : null;
-        Send(index, phase, number, of, rate, (before + 1.0) / all, 1, Exact(trial), note: note);
+        Tell(1, Exact(trial), isWork: part > 0, trial.HasDiverged ? $"diverged at a rate of {rate:R}" : null);
         return trial;
 
-        void Tell(double done, TrialPoint? last) => Send(index, phase, number, of, rate, (before + done) / all, done, last?.Exact ?? double.NaN, done * planned);
+        void Tell(double done, double exact, bool isWork, string? note = null)
+        {
+            lock (devices)
+            {
+                double more = done - part;
+                finished[index] += more;
+                behind += more * planned;
+                worked += isWork ? more * planned : 0;
+                part = done;
+                Send(index, phase, number, of, rate, done, exact, note);
+            }
+        }
     }
 
     // A rate at which learning diverges is the worst; one that solves the task is as good as another, and then the faster one is better.
@@ -223,14 +248,15 @@ public sealed class Probe
         return Convert.ToHexStringLower(hash.GetHashAndReset())[..16];
     }
 
-    private void Send(int index, ProbePhase phase, int trial = 0, int of = 0, double rate = 0, double fraction = 0, double part = 0, double exact = double.NaN, double underWay = 0, string? note = null)
+    private void Send(int index, ProbePhase phase, int trial = 0, int of = 0, double rate = 0, double part = 0, double exact = double.NaN, string? note = null)
     {
-        TimeSpan? remaining = null;
+        (TimeSpan? remaining, double fraction) = (null, 0);
         if (phase != ProbePhase.Preparing)
         {
             const double settled = 5; // planned seconds, before which the clock says little
-            double pace = worked > settled ? Stopwatch.GetElapsedTime(began).TotalSeconds / worked : 1;
-            remaining = TimeSpan.FromSeconds(Math.Max(0, Total - behind - underWay) * Math.Min(pace, 1e3));
+            double pace = worked > settled ? Stopwatch.GetElapsedTime(began).TotalSeconds / worked : 1.0 / devices.Length;
+            remaining = TimeSpan.FromSeconds(Math.Max(0, Total - behind) * Math.Min(pace, 1e3));
+            fraction = phase == ProbePhase.Done ? 1 : Math.Clamp(finished[index] / Trials(index), 0, 1); // sums of parts are rounded
         }
 
         send(new ProbeProgress(index, configs[index].Name, phase, trial, of, rate, fraction, part, exact, remaining, note));

@@ -18,16 +18,16 @@ internal sealed record ProbePlan(string Key, string Budget, IReadOnlyList<double
     private const int MeasuredSteps = 10, MeasuredExamples = 8;
     private const double NoRate = 1e-6;            // what is measured does not depend on it
 
-    /// <summary>Measures a step and a look of each model, and says what each trial gets, of so many <paramref name="trials"/> a model.</summary>
+    /// <summary>Measures a step and a look of each model, and says what each trial gets, of so many <paramref name="trials"/> a model, one at a time on each of the devices.</summary>
     /// <exception cref="InputException">The budget does not pay one step, or a model cannot do the task.</exception>
-    public static ProbePlan Make(string key, LabTask task, IReadOnlyList<ModelConfig> configs, Device device, Budget? asked, IReadOnlyList<int> trials, Action<int> begins, CancellationToken cancel)
+    public static ProbePlan Make(string key, LabTask task, IReadOnlyList<ModelConfig> configs, IReadOnlyList<Device> devices, Budget? asked, IReadOnlyList<int> trials, Action<int> begins, CancellationToken cancel)
     {
         var options = new TrialOptions(asked ?? new Budget(BudgetKind.Steps, 1), NoRate, 1, Examples: task.TestSet);
         Cost[] costs = new Cost[configs.Count];
         for (int i = 0; i < costs.Length; i++)
         {
             begins(i);
-            costs[i] = Measure(task, configs[i], device, options.Examples, cancel);
+            costs[i] = Measure(task, configs[i], devices[0], options.Examples, cancel);
             RequireOneStep(options.Budget, costs[i], configs[i].Name);
         }
 
@@ -40,7 +40,7 @@ internal sealed record ProbePlan(string Key, string Budget, IReadOnlyList<double
         double DefaultSteps()
         {
             double looks = costs.Select((c, i) => trials[i] * Seconds(c, options.Evaluations)).Sum(), step = costs.Select((c, i) => trials[i] * c.Step).Sum();
-            return Planner.RoundBelow(Math.Max(LeastSteps, options.Evaluations + ((DefaultSeconds - looks) / step)));
+            return Planner.RoundBelow(Math.Max(LeastSteps, options.Evaluations + (((DefaultSeconds * devices.Count) - looks) / step)));
         }
     }
 

@@ -237,11 +237,13 @@ public sealed class TextProbe
         }
 
         behind += planned;
-        Send(index, phase, number, of, rate, Math.Min(1, (behind - before) / of1), 1, training.BitsPerByte,
+        Send(index, phase, number, of, rate, Part(0), 1, training.BitsPerByte,
             note: double.IsNaN(training.BitsPerByte) ? $"{condition.Name}: diverged at a rate of {rate:R}" : $"{condition.Name}: {training.BitsPerByte:0.000} bits/byte held out, rate {rate:R}, seed {seed}");
         return training;
 
-        void Tell(double done, double bits) => Send(index, phase, number, of, rate, Math.Min(1, (behind - before + (done * planned)) / of1), done, bits, done * planned);
+        // Sums of planned seconds are rounded.
+        double Part(double done) => Math.Clamp((behind - before + (done * planned)) / of1, 0, 1);
+        void Tell(double done, double bits) => Send(index, phase, number, of, rate, Part(done), done, bits, done * planned);
     }
 
     private TextTraining Train(Condition condition, ModelConfig config, TrainingOptions how, double beaten, Action<double, double> tell)

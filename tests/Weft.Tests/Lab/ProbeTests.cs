@@ -90,6 +90,39 @@ public class ProbeTests
         string[] Trials() => [.. Directory.GetFiles(Path.Combine(folder["cut"], Probe.TrialsFolder)).Where(f => Path.GetFileName(f) != "plan.json").Order(StringComparer.Ordinal)];
     }
 
+    /// <summary>Three trials at a time on three threads: each has one, as when they come in turn.</summary>
+    [Fact]
+    public void TrialsAtOnceAreTheSameAsInTurn()
+    {
+        using TemporaryFolder folder = new();
+        Run(new Next(), Options(folder["turn"]));
+        int under = 0;
+        var running = new HashSet<(int, ProbePhase, int)>();
+        int most = 0;
+        Run(new Next(), Options(folder["once"]) with { Threads = 3 }, p =>
+        {
+            Assert.Equal(1, Interlocked.Increment(ref under));
+            Assert.InRange(p.Fraction, 0, 1);
+            if (p.Rate > 0 && (p.Part < 1 ? running.Add((p.Model, p.Phase, p.Trial)) : running.Remove((p.Model, p.Phase, p.Trial))))
+            {
+                most = Math.Max(most, running.Count);
+            }
+
+            Interlocked.Decrement(ref under);
+        });
+        Assert.Equal(3, most);
+        Assert.Contains("\"threads\": 3", ButForTimes(folder["once"]));
+        Assert.Equal(ButForTimes(folder["turn"]), ButForTimes(folder["once"]).Replace("\"threads\": 3", "\"threads\": 1", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void ATrialThatFailsEndsTheOthersAndIsTold()
+    {
+        using TemporaryFolder folder = new();
+        InputException thrown = Assert.Throws<InputException>(() => Run(new Failing(), Options(folder.Path) with { Threads = 2, Budget = new Budget(BudgetKind.Steps, 100_000_000) }));
+        Assert.Equal("no more examples", thrown.Message);
+    }
+
     [Fact]
     public void ARateThatDivergesIsTheWorst()
     {
@@ -155,6 +188,22 @@ public class ProbeTests
             {
                 tokens[t] = random.NextInt(8);
                 targets[t] = (tokens[t] + 1) % 8;
+            }
+        }
+    }
+
+    // Makes examples for what is measured before, and for some hundred steps.
+    private sealed class Failing : Next
+    {
+        private int made;
+
+        public override void Make(RandomSource random, int difficulty, Span<int> tokens, Span<int> targets)
+        {
+            base.Make(random, difficulty, tokens, targets);
+            targets.Fill(random.NextInt(8)); // not to be learned, so that a trial goes on for ever
+            if (Interlocked.Increment(ref made) == 20_000)
+            {
+                throw new InputException("no more examples");
             }
         }
     }
