@@ -28,7 +28,7 @@ public sealed record ProbeOptions
     /// <summary>Whether a report of something else in that folder is written over.</summary>
     public bool Force { get; init; }
 
-    /// <summary>Worker threads; 0 for one a processor.</summary>
+    /// <summary>Worker threads in all, which trials at once share; 0 for one a processor.</summary>
     public int Threads { get; init; }
 
     /// <summary>What matrix products multiply; null: what is fastest here.</summary>
