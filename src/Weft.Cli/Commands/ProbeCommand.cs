@@ -14,14 +14,15 @@ namespace Weft.Cli.Commands;
 /// <summary>weft probe: what an architecture can learn to do, on tasks made for telling.</summary>
 internal sealed class ProbeCommand : WeftCommand
 {
-    private const int MostRates = 32, MostDifficulties = 1024;
+    private const int MostNumbers = 32, MostDifficulties = 1024;
 
     private readonly Argument<string?> task = new("TASK") { Description = "the task; a list of all unless given", Arity = ArgumentArity.ZeroOrOne };
     private readonly Argument<string[]> files = new("FILE") { Arity = ArgumentArity.ZeroOrMore, Description = "the text, for tasks that learn from one (default: one that is built in)" };
     private readonly Option<IReadOnlyList<string>?> models = Settings.Parsed<IReadOnlyList<string>?>("--models", "A,B,C", "presets, patterns or .json files (default: the task's)", ModelList.Split);
     private readonly Option<Budget?> budget = Settings.Budget("training of each trial at most: 1000steps, 1e12flop or 60s (default: fits 15 minutes in all)");
     private readonly Option<int?> seeds = Settings.Whole("--seeds", "N", $"trials of each model at its best rate (default {new ProbeOptions().Seeds})", 1, 100);
-    private readonly Option<IReadOnlyList<double>?> rates = Settings.Parsed<IReadOnlyList<double>?>("--rates", "R1,R2", "peak learning rates to try (default: four around what suits each model)", Rates);
+    private readonly Option<IReadOnlyList<double>?> rates = Settings.Parsed<IReadOnlyList<double>?>("--rates", "R1,R2", "peak learning rates to try (default: four around what suits each model)", text => Numbers("--rates", text, 1e-12, "above 0", "0.001,0.003"));
+    private readonly Option<IReadOnlyList<double>?> decays = Settings.Parsed<IReadOnlyList<double>?>("--decays", "D1,D2", "weight decays to try with each rate (default: the task's)", text => Numbers("--decays", text, 0, "of 0 or more", "0,0.1"));
     private readonly Option<IReadOnlyList<int>?> trainOn = Settings.Parsed<IReadOnlyList<int>?>("--train-on", "N1,N2-N3", "difficulties to learn from (default: the task's)", text => Difficulties("--train-on", text));
     private readonly Option<IReadOnlyList<int>?> scoreOn = Settings.Parsed<IReadOnlyList<int>?>("--score-on", "N1,N2-N3", "difficulties to score (default: the task's)", text => Difficulties("--score-on", text));
     private readonly Option<int?> width = Settings.Whole("--width", "W", "the models' width (default: the task's)", 1, 1 << 16);
@@ -41,7 +42,7 @@ internal sealed class ProbeCommand : WeftCommand
     {
         Add(task);
         Add(files);
-        foreach (Option option in (ReadOnlySpan<Option>)[this.models, budget, seeds, rates, trainOn, scoreOn, width, output, grid, threads, precision, force])
+        foreach (Option option in (ReadOnlySpan<Option>)[this.models, budget, seeds, rates, decays, trainOn, scoreOn, width, output, grid, threads, precision, force])
         {
             Add(option);
         }
@@ -79,9 +80,10 @@ internal sealed class ProbeCommand : WeftCommand
             throw new InputException($"{name.Trim()} makes its own examples and learns from no file; {AtomicFile.Quote(texts[0])} is one word too many");
         }
 
-        if (given.GetValue(trainOn) is not null || given.GetValue(scoreOn) is not null)
+        if (given.GetValue(trainOn) is not null || given.GetValue(scoreOn) is not null || given.GetValue(decays) is not null)
         {
-            task = new TaskVariant(task ?? throw new InputException($"{name.Trim()} {(mad is null ? "learns from a text" : "is a grid of settings")} and has no difficulties to train or score on; leave --train-on and --score-on out"), given.GetValue(trainOn), given.GetValue(scoreOn));
+            task = new TaskVariant(task ?? throw new InputException($"{name.Trim()} {(mad is null ? "learns from a text" : "is a grid of settings")}, not a task of examples; leave --train-on, --score-on and --decays out"),
+                given.GetValue(trainOn), given.GetValue(scoreOn), given.GetValue(decays));
         }
 
         ProbeOptions defaults = new();
@@ -215,12 +217,12 @@ internal sealed class ProbeCommand : WeftCommand
         return [.. numbers];
     }
 
-    private static double[] Rates(string text)
+    private static double[] Numbers(string option, string text, double least, string range, string example)
     {
-        double[] rates = [.. text.Split(',').Select(word => double.TryParse(word.Trim(), NumberStyles.Float, CultureInfo.InvariantCulture, out double rate) && rate is > 0 and <= 10 ? rate
-            : throw new InputException($"--rates {AtomicFile.Quote(text)} are not numbers above 0, at most 10, with commas between: --rates 0.001,0.003"))];
-        return rates.Length > MostRates ? throw new InputException($"--rates has {rates.Length} rates; give at most {MostRates}")
-            : rates.Distinct().Count() < rates.Length ? throw new InputException($"--rates {AtomicFile.Quote(text)} has a rate twice; to train several times, give --seeds")
-            : rates;
+        double[] numbers = [.. text.Split(',').Select(word => double.TryParse(word.Trim(), NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && number >= least && number <= 10 ? number
+            : throw new InputException($"{option} {AtomicFile.Quote(text)} are not numbers {range}, at most 10, with commas between: {option} {example}"))];
+        return numbers.Length > MostNumbers ? throw new InputException($"{option} has {numbers.Length} numbers; give at most {MostNumbers}")
+            : numbers.Distinct().Count() < numbers.Length ? throw new InputException($"{option} {AtomicFile.Quote(text)} has a number twice; to train several times, give --seeds")
+            : numbers;
     }
 }

@@ -8,7 +8,7 @@ public static class ClaimTable
     [
         new("copying", "A small Transformer copies strings twice as long as it was trained on, after less than a tenth of the samples that a recurrent model of its size needs.",
             "Jelassi et al., “Repeat After Me”, arXiv 2402.01032", "100 times fewer samples at 300 letters; recurrent models hardly go past the trained length",
-            ["probe copy --models \"attention[heads=16, positions=hard-alibi] swiglu attention[heads=2, positions=none, qk-norm=head] swiglu\" --rates 0.0015 --budget 12000steps --seeds 2", "probe copy --models \"(mamba2[state=64] swiglu[hidden=216])*2\" --rates 0.003 --budget 16000steps --seeds 1"], Judges.Copying),
+            ["probe copy --models \"attention[heads=16, positions=hard-alibi] swiglu attention[heads=2, positions=none, qk-norm=head] swiglu\" --rates 0.0015 --decays 0 --budget 12000steps --seeds 2", "probe copy --models \"(mamba2[state=64] swiglu[hidden=216])*2\" --rates 0.003 --decays 0,0.1 --budget 16000steps --seeds 1"], Judges.Copying),
         new("state", "What a recurrent model copies is bounded by its state: its accuracy falls as the string outgrows it, and rises with the bytes of state.",
             "Jelassi et al., “Repeat After Me”, arXiv 2402.01032 (theorem 2.7)", "an error of at least 1 - |S| / D^L: |S| states, D letters, length L",
             ["probe copy --width 64 --models \"(mamba2[state=4] swiglu)*2,(mamba2[state=16] swiglu)*2,(mamba2[state=64] swiglu)*2,(gated-deltanet[head-dim=8] swiglu)*2,(gated-deltanet[head-dim=32] swiglu)*2\" --train-on 4,6,8,10,12,14,16 --score-on 4,8,12,16,24,32 --rates 0.004 --budget 6000steps --seeds 2"], Judges.CopyingState),
@@ -22,7 +22,7 @@ public static class ClaimTable
         new("bytes", "On bytes of text a state-space model beats attention to a window at equal FLOPs, and is at least level with attention to everything at equal data.",
             "Gu, “On the Tradeoffs of SSMs and Transformers” (2025); H-Net, arXiv 2507.07955", "bits per byte on 8192-byte sequences: window 0.859, global attention 0.845 at 2.3 times the FLOPs, Mamba 0.845",
             ["compare --models window,mamba2 --context 512 --budget 4e12flop --sweep --seeds 2", "compare --models transformer,mamba2 --context 512 --budget 1.2MB --sweep --seeds 2"], Judges.Bytes),
-        new("filler", "Filler costs a model that compresses no state and no quality; a cache of every token pays for each.",
+        new("filler", "Filler costs a model that compresses no state and, if its short convolution is as many bytes long as without filler, no quality; a cache of every token pays for each.",
             "Gu, “On the Tradeoffs of SSMs and Transformers” (2025)", "a thought experiment, no figures",
             ["probe filler --models \"transformer,window,mamba2,mamba2[state=64, conv=32]*6,hybrid\" --rates 0.001,0.003 --budget 600KB --seeds 1"], Judges.Filler),
         new("granularity", "Attention depends on good tokens more than recurrences do: from worst to best stand attention on bytes, a state-space model on bytes, a state-space model on tokens, attention on tokens.",

@@ -42,9 +42,6 @@ internal abstract class Copying : LabTask
 
     public override IReadOnlyList<double> Rates => [0.0005, 0.0015, 0.004];
 
-    // Decay keeps the scores of the matching soft, and so the letters that it tells apart few (docs/measurements.md).
-    public override IReadOnlyList<double> Decays { get; } = [0];
-
     public override IReadOnlyList<string> Models =>
     [
         "attention[heads=16, positions=hard-alibi] swiglu attention[heads=2, positions=none, qk-norm=head] swiglu",

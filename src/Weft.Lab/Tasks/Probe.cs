@@ -36,6 +36,7 @@ public sealed class Probe
     private double behind, worked;
     private long began;
     private double[] finished = []; // of each model, in trials; one under way counts in part
+    private List<string>[] underWay = []; // of each model: the trials, by their files
 
     private Probe(LabTask task, ProbeOptions options, Action<ProbeProgress> progress, CancellationToken cancel)
     {
@@ -94,7 +95,7 @@ public sealed class Probe
     {
         Prepare();
         began = Stopwatch.GetTimestamp();
-        finished = new double[configs.Length];
+        (finished, underWay) = (new double[configs.Length], [.. configs.Select(_ => new List<string>())]);
         var queue = new TrialQueue([.. tried.Select(t => t.Length)], options.Seeds, Best, Finish);
         queue.Run(devices, Try, cancel);
         ProbedModel[] models = [.. configs.Select((_, i) => Probed(i, queue.Sweep(i), queue.Repeated(i)))];
@@ -189,6 +190,11 @@ public sealed class Probe
         double part = 0;
         if (trial is null)
         {
+            lock (devices)
+            {
+                underWay[index].Add(path);
+            }
+
             var pace = new Pace();
             Tell(0, double.NaN, isWork: true);
             trial = TaskTrial.Run(task, configs[index], device, how, score: true, (done, last) =>
@@ -214,7 +220,16 @@ public sealed class Probe
                 behind += more * planned;
                 worked += isWork ? more * planned : 0;
                 part = done;
-                Send(index, phase, number, of, rate, done, exact, note);
+                bool isShown = underWay[index].FindIndex(p => p == path) <= 0; // of several of one model the first, so that its row does not jump
+                if (done == 1)
+                {
+                    underWay[index].Remove(path);
+                }
+
+                if (isShown || note is not null)
+                {
+                    Send(index, phase, number, of, rate, done, exact, note);
+                }
             }
         }
     }

@@ -2,15 +2,15 @@ using Weft.Tensors;
 
 namespace Weft.Lab.Tasks;
 
-/// <summary>A task with other difficulties: its examples, trained on and scored at those that a person chose.</summary>
+/// <summary>A task with other difficulties, or learned with other weight decays: its examples, trained on and scored at those that a person chose.</summary>
 public sealed class TaskVariant : LabTask
 {
     private readonly LabTask task;
     private readonly int[] trainOn, scoreOn;
 
-    /// <summary>Changes a task's difficulties; null: its own. That by which learning is followed is scored in any case.</summary>
+    /// <summary>Changes a task's difficulties and decays; null: its own. The difficulty by which learning is followed is scored in any case.</summary>
     /// <exception cref="InputException">The task has no examples of one of them.</exception>
-    public TaskVariant(LabTask task, IReadOnlyList<int>? trainOn, IReadOnlyList<int>? scoreOn)
+    public TaskVariant(LabTask task, IReadOnlyList<int>? trainOn, IReadOnlyList<int>? scoreOn, IReadOnlyList<double>? decays = null)
     {
         ArgumentNullException.ThrowIfNull(task);
         this.task = task;
@@ -23,6 +23,7 @@ public sealed class TaskVariant : LabTask
         }
 
         this.trainOn = [.. (trainOn ?? task.TrainOn).Distinct().Order()];
+        Decays = decays ?? task.Decays;
         IReadOnlyList<int> scored = scoreOn ?? task.ScoreOn;
         this.scoreOn = [.. scored.Append(task.MainOf(this.trainOn, scored)).Distinct().Order()];
     }
@@ -64,7 +65,7 @@ public sealed class TaskVariant : LabTask
     public override int Batch => task.Batch;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<double> Decays => task.Decays;
+    public override IReadOnlyList<double> Decays { get; }
 
     /// <inheritdoc/>
     public override int? TrainingSet => task.TrainingSet;

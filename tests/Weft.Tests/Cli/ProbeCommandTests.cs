@@ -44,4 +44,33 @@ public class ProbeCommandTests
         Assert.Equal(2, report.RootElement.GetProperty("models")[0].GetProperty("trials").GetArrayLength());
         Assert.StartsWith("weft probe", report.RootElement.GetProperty("command").GetString());
     }
+
+    [Fact]
+    public void DifficultiesAreNumbersOrRangesAndEachRateIsTriedWithEachDecay()
+    {
+        using TemporaryFolder folder = new();
+        CommandResult result = WeftProgram.Run("probe", "parity", "--models", "swiglu[hidden=8]", "--width", "8", "--train-on", "3-5,8", "--score-on", "4", "--rates", "0.01", "--decays", "0,0.1",
+            "--budget", "2steps", "--seeds", "1", "--threads", "1", "--out", folder["out"]);
+        Assert.Equal("", result.Error);
+        using JsonDocument report = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder["out"], "report.json")), default);
+        Assert.Equal([3, 4, 5, 8], report.RootElement.GetProperty("task").GetProperty("train_on").EnumerateArray().Select(d => d.GetInt32()));
+        Assert.Equal([0, 0.1], report.RootElement.GetProperty("models")[0].GetProperty("sweep").EnumerateArray().Select(t => t.GetProperty("decay").GetDouble()));
+    }
+
+    [Theory]
+    [InlineData("parity", "--train-on", "4-", "--train-on '4-' are not whole numbers above 0, or ranges of them, with commas between: --train-on 4,8,10-20")]
+    [InlineData("parity", "--score-on", "9-3", "--score-on '9-3' are not whole numbers")]
+    [InlineData("parity", "--train-on", "0-3", "--train-on '0-3' are not whole numbers")]
+    [InlineData("parity", "--train-on", "3,1-2000000000", "are too many difficulties; give at most 1024")]
+    [InlineData("parity", "--decays", "0,0", "--decays '0,0' has a number twice")]
+    [InlineData("parity", "--decays", "-1", "are not numbers of 0 or more, at most 10, with commas between: --decays 0,0.1")]
+    [InlineData("parity", "--rates", "0", "are not numbers above 0, at most 10, with commas between: --rates 0.001,0.003")]
+    [InlineData("filler", "--decays", "0", "filler learns from a text, not a task of examples")]
+    [InlineData("mad", "--train-on", "4", "mad is a grid of settings, not a task of examples")]
+    public void NumbersThatWillNotDoAreToldInALine(string task, string option, string value, string said)
+    {
+        CommandResult result = WeftProgram.Run("probe", task, $"{option}={value}");
+        Assert.Equal(2, result.Code);
+        Assert.Contains(said, result.Error);
+    }
 }
