@@ -42,7 +42,8 @@ public static class ClaimPage
             re-tests one claim, and each command below can be run by itself.
 
             Models, rates and budgets of the commands were chosen in trials before; a command with one rate has no sweep, and one seed no spread. Generated
-            tasks that are scored past the trained lengths (copying, parity) also choose their rate, and end, by what is scored there.
+            tasks that are scored past the trained lengths (copying, parity) also choose their rate, and end, by what is scored there. Parity is a claim of what
+            can be followed: the best seed counts of a model that should be able to, and every seed of one that should not.
 
             <!-- claims -->
             {Table(root)}<!-- /claims -->

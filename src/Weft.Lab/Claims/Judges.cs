@@ -25,7 +25,7 @@ internal static class Judges
         double half = attention.Trials.Max(Half), other = recurrent.Trials.Min(Half), ratio = (double.IsFinite(other) ? other : recurrent.MostSamples()) / half;
         string said = $"trained on up to {trained} letters; Transformer ({Count(attention.Parameters)} parameters): {Spread(attention.Exact(twice), Share)} of strings of {twice} letters right after {Count(attention.MostSamples())} samples, half of them after {Count(half)}; "
             + $"Mamba-2 ({Count(recurrent.Parameters)}): {Spread(recurrent.Exact(trained), Share)} of {trained} letters and {Spread(recurrent.Exact(twice), Share)} of {twice} after {Count(recurrent.MostSamples())}: "
-            + (double.IsFinite(other) ? $"half of {twice} letters after {Count(other)}" : $"half of {twice} letters takes it more than {Sentence.Ratio(ratio)} times as many samples");
+            + (double.IsFinite(other) ? $"half of {twice} letters after {Count(other)}" : $"half of {twice} letters takes it more than {Math.Floor(10 * ratio) / 10:0.0} times as many samples");
         double least = attention.Exact(twice).DefaultIfEmpty().Min();
         return new(said, least < Followed ? Verdict.DidNotHold : least >= Solved && ratio >= 10 && attention.Parameters <= 2_000_000 ? Verdict.Held : double.IsFinite(other) && ratio < 10 ? Verdict.DidNotHold : Verdict.TooSmallToTell);
 
