@@ -187,6 +187,7 @@ public sealed class Probe
         string key = $"{common}; model {Encoding.UTF8.GetString((configs[index] with { Name = "any" }).ToJson())}; {how}";
         string path = Kept.PathOf(trials, key);
         Trial? trial = Kept.Read(path, ProbeJson.Default.KeptTrial) is { } kept && kept.Key == key && !kept.Trial.Curve.Contains(null!) ? kept.Trial : null;
+        bool isNew = trial is null;
         double part = 0;
         if (trial is null)
         {
@@ -196,31 +197,31 @@ public sealed class Probe
             }
 
             var pace = new Pace();
-            Tell(0, double.NaN, isWork: true);
+            Tell(0, double.NaN);
             trial = TaskTrial.Run(task, configs[index], device, how, score: true, (done, last) =>
             {
                 if (pace.IsDue(0))
                 {
-                    Tell(done, last?.Exact ?? double.NaN, isWork: true);
+                    Tell(done, last?.Exact ?? double.NaN);
                 }
             }, stop) with
             { Decay = how.Decay };
             Kept.Write(path, new KeptTrial(key, trial), ProbeJson.Default.KeptTrial);
         }
 
-        Tell(1, Exact(trial), isWork: part > 0, trial.HasDiverged ? $"diverged at a rate of {rate:R}" : null);
+        Tell(1, Exact(trial), trial.HasDiverged ? $"diverged at a rate of {rate:R}" : null);
         return trial;
 
-        void Tell(double done, double exact, bool isWork, string? note = null)
+        void Tell(double done, double exact, string? note = null)
         {
             lock (devices)
             {
                 double more = done - part;
                 finished[index] += more;
                 behind += more * planned;
-                worked += isWork ? more * planned : 0;
+                worked += isNew ? more * planned : 0;
                 part = done;
-                bool isShown = underWay[index].FindIndex(p => p == path) <= 0; // of several of one model the first, so that its row does not jump
+                bool isShown = underWay[index].IndexOf(path) <= 0; // of several of one model the first, so that its row does not jump
                 if (done == 1)
                 {
                     underWay[index].Remove(path);
